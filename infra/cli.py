@@ -3,9 +3,8 @@
 import importlib
 import sys
 
-import click
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 # room -> (module with a Typer `app`, help line). Rooms are imported only when called, so `customs --help` is instant.
@@ -29,28 +28,27 @@ ROOMS = {
 class LazyRooms(TyperGroup):
     """Loads a room's commands on first use."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx):
         """Return the rooms in the order an operator meets them."""
         return list(ROOMS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx, cmd_name: str):
         """Return the room's command, imported only when it is the one being called."""
         if cmd_name not in ROOMS:
             return None
         module, help_line = ROOMS[cmd_name]
         if cmd_name not in sys.argv[1:2]:
-            return click.Command(cmd_name, help=help_line, short_help=help_line)
+            return TyperCommand(cmd_name, help=help_line, short_help=help_line)
         command = get_command(importlib.import_module(module).app)
-        if isinstance(command, click.Group) and cmd_name in command.commands:
-            command = command.commands[cmd_name]
-        command.name = cmd_name
-        return command
+        # one module may hold several of these rooms: take the one that was called
+        return getattr(command, "commands", {}).get(cmd_name, command)
 
 
 app = typer.Typer(
     cls=LazyRooms,
     no_args_is_help=True,
     add_completion=False,
+    pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Examples:  customs up  ·  customs status --json  ·  customs lake ingest declarations --to 2026-11-20",
 )
@@ -62,12 +60,13 @@ def _customs() -> None:
 
 
 def main() -> None:
-    """Run the command line; errors of ours end in one sentence and their exit code."""
-    from infra.runtime.errors import CustomsError
-
+    """Run the command line; an error of ours ends in one sentence and its exit code."""
     try:
-        app()
-    except CustomsError as error:
+        app(prog_name="customs")
+    except Exception as error:
+        # every room's own errors carry the exit code they mean; anything else is a bug and keeps its traceback
+        if not hasattr(error, "exit_code"):
+            raise
         sys.stderr.write(f"customs: {error}\n")
         sys.exit(error.exit_code)
 

@@ -1,0 +1,67 @@
+"""What a customs day consists of: the domains that are ingested and the models that are trained.
+
+The lists stand apart from the DAG files: a DAG file that imports another would register its DAGs a second time.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Ingestion:
+    """A domain's feeds in landing, the silver tables they fill, and what its operator should know."""
+
+    domain: str
+    feeds: tuple[str, ...]
+    contracts: tuple[str, ...]
+    what: str
+    reference: bool = False
+
+
+INGESTIONS = (
+    Ingestion(
+        "declarations",
+        ("declarations", "receipts"),
+        ("declarations.declaration", "declarations.declaration_item", "declarations.declaration_event"),
+        "customs declarations with their goods items, and the receipts that tell each step up to release",
+    ),
+    Ingestion(
+        "ecommerce",
+        ("ecommerce_order", "ecommerce_payment", "ecommerce_waybill", "ecommerce_list"),
+        ("ecommerce.order", "ecommerce.payment", "ecommerce.waybill", "ecommerce.list"),
+        "cross-border e-commerce orders (CEB311), payments (CEB411), waybills (CEB511) and goods lists (CEB621)",
+    ),
+    Ingestion(
+        "inspections",
+        ("selections", "inspections"),
+        ("inspections.selection", "inspections.inspection", "inspections.measurement"),
+        "the logged choice for every declaration, inspections with their outcome, and instrument readings",
+    ),
+    Ingestion(
+        "enterprises",
+        ("enterprises", "credit_events", "aeo_certificates", "aeo_validations"),
+        (
+            "enterprises.enterprise",
+            "enterprises.credit_event",
+            "enterprises.aeo_certificate",
+            "enterprises.aeo_validation",
+        ),
+        "the enterprise register, credit events, AEO certificates and validations, and the code lists",
+        reference=True,
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Training:
+    """A registered model and the question it answers."""
+
+    dag_id: str
+    model: str
+    question: str
+
+
+TRAININGS = (
+    Training("train_declaration_risk", "declaration_risk", "which declarations to inspect"),
+    Training("train_enterprise", "enterprise_risk", "which enterprises are likely to violate in the next 12 months"),
+    Training("train_aeo", "aeo_candidate", "which enterprises would pass an AEO validation, for cultivation"),
+)

@@ -1,0 +1,69 @@
+"""The ingestion DAGs: one per domain, made from the list in chain.py by one factory."""
+
+import pendulum
+from airflow.sdk import DAG, CronPartitionTimetable, Param
+from chain import INGESTIONS, Ingestion
+from doors import DAY, DEFAULT_ARGUMENTS, Door, table
+
+
+DOC = """
+Takes {what} from landing into Delta silver tables.
+
+**Runs** daily at 06:10 (Asia/Shanghai) for the day before; the partition key is that business day.
+A run with `from_day` takes a range of days (history, or files that came late).
+
+**Reads** `landing/<feed>/<day>/` for {feeds}. **Writes** {contracts}, the quarantine beside each, and the sealed raw zone.
+
+**If it fails**
+- exit 3: a file was refused (empty, truncated, wrong encoding, unknown columns). `customs lake status` names it and the
+  remedy; put the corrected file into the same folder and run the day again: what has landed is not taken twice.
+- exit 75: another ingestion of the feed is running; Airflow tries again.
+- many rows in quarantine: `customs lake quarantine {first}` groups them by rule.
+
+**By hand**: `customs lake ingest {feed_words} --from 2026-11-01 --to 2026-11-20`
+
+**Backfill**: `airflow backfill create --dag-id ingest_{domain} --from-date … --to-date …`; it is safe to repeat.
+"""
+
+
+def make_dag(ingestion: Ingestion) -> DAG:
+    """Build the ingestion DAG of one domain."""
+    with DAG(
+        dag_id=f"ingest_{ingestion.domain}",
+        description=f"Landing to silver: {ingestion.what}",
+        doc_md=DOC.format(
+            what=ingestion.what,
+            feeds=", ".join(f"`{f}`" for f in ingestion.feeds),
+            contracts=", ".join(f"`{c}`" for c in ingestion.contracts),
+            first=ingestion.feeds[0],
+            feed_words=" ".join(ingestion.feeds),
+            domain=ingestion.domain,
+        ),
+        schedule=CronPartitionTimetable(
+            "10 6 * * *", timezone="Asia/Shanghai", run_offset=-1, key_format="%Y-%m-%d"
+        ),
+        start_date=pendulum.datetime(2025, 1, 1, tz="Asia/Shanghai"),
+        catchup=False,
+        max_active_runs=1,
+        default_args=DEFAULT_ARGUMENTS,
+        params={
+            "from_day": Param(
+                None, type=["null", "string"], format="date", description="First landing day; default the run's own"
+            )
+        },
+        tags=["ingest", ingestion.domain],
+    ) as dag:
+        land = Door(
+            task_id=f"ingest_{ingestion.domain}",
+            command="lake ingest",
+            arguments=(*ingestion.feeds, "--from", "{{ params.from_day or dag_run.partition_key }}", "--to", DAY),
+            pool=f"lake_{ingestion.domain}",
+            outlets=[table(contract) for contract in ingestion.contracts],
+        )
+        if ingestion.reference:
+            Door(task_id="load_reference", command="lake reference", pool="lake_reference") >> land
+    return dag
+
+
+for _ingestion in INGESTIONS:
+    globals()[f"ingest_{_ingestion.domain}"] = make_dag(_ingestion)
