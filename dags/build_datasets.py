@@ -34,12 +34,8 @@ with DAG(
     default_args=DEFAULT_ARGUMENTS,
     tags=["datasets"],
 ) as dag:
-    gate_silver = Door(
-        task_id="gate_silver", command="quality gate silver", arguments=("--date", DAY), pool="duckdb"
-    )
-    build_marts = Door(
-        task_id="build_marts", command="datasets build", arguments=("--select", "marts"), pool="duckdb"
-    )
+    gate_silver = Door(task_id="gate_silver", command="quality gate silver", arguments=("--date", DAY), pool="duckdb")
+    build_marts = Door(task_id="build_marts", command="datasets build", arguments=("--select", "marts"), pool="duckdb")
     build_features = Door(
         task_id="build_features",
         command="features build",

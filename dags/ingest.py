@@ -1,10 +1,8 @@
 """The ingestion DAGs: one per domain, made from the list in chain.py by one factory."""
 
-import pendulum
 from airflow.sdk import DAG, CronPartitionTimetable, Param
 from chain import INGESTIONS, Ingestion
 from doors import DAY, DEFAULT_ARGUMENTS, Door, table
-
 
 DOC = """
 Takes {what} from landing into Delta silver tables.
@@ -12,7 +10,8 @@ Takes {what} from landing into Delta silver tables.
 **Runs** daily at 06:10 (Asia/Shanghai) for the day before; the partition key is that business day.
 A run with `from_day` takes a range of days (history, or files that came late).
 
-**Reads** `landing/<feed>/<day>/` for {feeds}. **Writes** {contracts}, the quarantine beside each, and the sealed raw zone.
+**Reads** `landing/<feed>/<day>/` for {feeds}. **Writes** {contracts}, the quarantine beside each, and the
+sealed raw zone.
 
 **If it fails**
 - exit 3: a file was refused (empty, truncated, wrong encoding, unknown columns). `customs lake status` names it and the
@@ -39,10 +38,8 @@ def make_dag(ingestion: Ingestion) -> DAG:
             feed_words=" ".join(ingestion.feeds),
             domain=ingestion.domain,
         ),
-        schedule=CronPartitionTimetable(
-            "10 6 * * *", timezone="Asia/Shanghai", run_offset=-1, key_format="%Y-%m-%d"
-        ),
-        start_date=pendulum.datetime(2025, 1, 1, tz="Asia/Shanghai"),
+        schedule=CronPartitionTimetable("10 6 * * *", timezone="Asia/Shanghai", run_offset=-1, key_format="%Y-%m-%d"),
+        # no start_date: with one, unpausing would start the latest day beside the run that brings the history
         catchup=False,
         max_active_runs=1,
         default_args=DEFAULT_ARGUMENTS,

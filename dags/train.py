@@ -5,7 +5,6 @@ from airflow.sdk import DAG, AssetAll, PartitionedAssetTimetable
 from chain import TRAININGS, Training
 from doors import DAY, DEFAULT_ARGUMENTS, FEATURES, MARTS, Door, champion
 
-
 DOC = """
 Trains `{model}`: {question}.
 

@@ -46,9 +46,9 @@ def test_only_the_settings_read_the_environment():
             continue
         for node in ast.walk(ast.parse(path.read_text())):
             read = (
-                isinstance(node, ast.Call)
-                and ast.unparse(node.func) in ("os.getenv", "os.environ.get", "environ.get")
-                or isinstance(node, ast.Subscript)
+                isinstance(node, ast.Call) and ast.unparse(node.func) in ("os.getenv", "os.environ.get", "environ.get")
+            ) or (
+                isinstance(node, ast.Subscript)
                 and ast.unparse(node.value) in ("os.environ", "environ")
                 and isinstance(node.ctx, ast.Load)
             )

@@ -1,0 +1,210 @@
+"""From landed files to rendered charts on the real services, twice."""
+
+import os
+import signal
+import time
+
+import httpx
+import psutil
+import pytest
+
+pytestmark = [pytest.mark.services, pytest.mark.timeout(3000)]
+
+DASHBOARDS = {"Clearance", "Cross-border e-commerce", "Inspections", "Enterprises and AEO"}
+MODELS = {"declaration_risk", "enterprise_risk", "aeo_candidate"}
+# what a second run may change: when it ran, and which run it was
+RUN_COLUMNS = {"scored_at", "model_version", "measured_at", "run_id"}
+
+
+def contents(platform) -> dict[str, tuple[int, int]]:
+    """Rows and an order-free hash of every silver table, without the columns a second run may change."""
+    from infra.runtime.duck import duck_connection
+    from infra.runtime.settings import Settings
+
+    found = {}
+    with duck_connection(settings=Settings(home=platform.home)) as lake:
+        for path in sorted((platform.home / "lake/silver").iterdir()):
+            if path.name == "governance__quality_result":
+                continue  # grows with every gate
+            table = f"delta_scan('{path}')"
+            names = [row[0] for row in lake.execute(f"DESCRIBE SELECT * FROM {table}").fetchall()]
+            kept = ", ".join(f'"{name}"' for name in names if name not in RUN_COLUMNS)
+            found[path.name] = lake.execute(
+                "SELECT count(*), coalesce(bit_xor(hash(r)), 0) "
+                f"FROM (SELECT struct_pack({_packed(kept)}) AS r FROM {table})"
+            ).fetchone()
+    return found
+
+
+def _packed(columns: str) -> str:
+    return ", ".join(f"{name} := {name}" for name in columns.split(", "))
+
+
+def test_the_table_at_the_end_tells_the_whole_day(small_day):
+    told = small_day.status()
+    assert set(told["services"].values()) == {"up"}
+    assert len(told["feeds"]) >= 11
+    for feed, rows in told["feeds"].items():
+        assert rows["rows_in"] == rows["good"] + rows["quarantined"], feed
+        assert rows["good"] > 0, feed
+    assert told["feeds"]["ecommerce_list"]["good"] >= 300_000
+    assert sum(rows["quarantined"] for rows in told["feeds"].values()) > 100
+    assert told["datasets"]["built"] >= 20
+    assert told["datasets"]["tests_passed"] >= 50
+    assert told["datasets"]["tests_failed"] == 0
+    assert set(told["models"]) == MODELS
+    for name, model in told["models"].items():
+        assert model["alias"] == "champion", name
+        assert 0.6 < model["metrics"]["auc"] < 0.99, name
+        assert model["metrics"]["auc"] > model["metrics"]["baseline_auc"], name
+    assert set(told["dashboards"]) == DASHBOARDS
+    for url in told["urls"].values():
+        if url.startswith("http"):
+            assert httpx.get(url, follow_redirects=True, timeout=30).status_code == 200, url
+
+
+def test_the_day_has_substance(small_day):
+    counts = {name: rows for name, (rows, _) in contents(small_day).items()}
+    for name, least in {
+        "declarations__declaration": 100_000,
+        "declarations__declaration_item": 250_000,
+        "ecommerce__list": 300_000,
+        "enterprises__enterprise": 5_000,
+        "enterprises__aeo_validation": 300,
+        "inspections__inspection": 5_000,
+        "scores__declaration_risk": 1_000,
+        "scores__enterprise_risk": 4_000,
+        "scores__aeo_candidate": 1_000,
+    }.items():
+        assert counts[name] >= least, f"{name}: {counts[name]}"
+
+
+def test_hidden_truth_is_out_of_reach_of_jobs(small_day):
+    assert any((small_day.home / "truth").rglob("*.parquet"))
+    for place in ("lake", "landing", "warehouse", "serving", "dbt"):
+        for path in (small_day.home / place).rglob("*"):
+            assert "truth" not in path.name.lower(), path
+
+
+def test_no_identity_number_reaches_silver_or_a_role_file(small_day):
+    import gzip
+    import re
+
+    landed = sorted((small_day.home / "landing/ecommerce_list").rglob("*.csv.gz"))[-1]
+    with gzip.open(landed, "rt", encoding="utf-8") as lines:
+        numbers = re.findall(r"\b\d{17}[\dX]\b", "".join(next(lines) for _ in range(400)))
+    people = [number.encode() for number in dict.fromkeys(numbers) if not number.startswith("9")][:50]
+    assert len(people) >= 20
+    searched = 0
+    for place in ("lake/silver", "serving", "warehouse", "logs"):
+        for path in (small_day.home / place).rglob("*"):
+            if path.is_file():
+                searched += 1
+                stored = path.read_bytes()
+                assert not any(number in stored for number in people), path
+    assert searched > 100
+
+
+def test_a_manager_sees_every_dashboard_drawn(small_day, tmp_path):
+    small_day.run("dashboards", "screenshots", "--out", str(tmp_path))
+    drawn = list(tmp_path.glob("*.png"))
+    assert len(drawn) >= len(DASHBOARDS)
+    assert all(path.stat().st_size > 20_000 for path in drawn)
+
+
+def test_every_chart_returns_rows_through_the_chart_data_interface(small_day):
+    done = small_day.run("dashboards", "publish", "--json")
+    import json
+
+    told = json.loads(done.stdout)
+    assert set(told["dashboards"]) == DASHBOARDS
+    assert told["charts"] >= 24
+
+
+def test_an_analyst_queries_datasets_and_reads_no_file(small_day):
+    from dashboards.superset_api import Superset
+
+    url = small_day.status()["urls"]["superset"]
+    with Superset(url, "analyst", small_day.password("analyst")) as analyst:
+        databases = {row["database_name"]: row["id"] for row in analyst.rows("database/")}
+        assert len(databases) == 1, databases
+        (database,) = databases.values()
+
+        def ask(sql: str):
+            return analyst.status(
+                "sqllab/execute/", {"database_id": database, "sql": sql, "schema": "mart", "runAsync": False}
+            )
+
+        answer = ask("SELECT count(*) AS n FROM mart.fct_inspection")
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["data"][0]["n"] >= 5_000
+        lake = small_day.home / "lake/silver/ecommerce__list"
+        for sql in (
+            "SELECT * FROM read_text('/etc/passwd')",
+            f"SELECT * FROM delta_scan('{lake}')",
+            f"SELECT * FROM read_parquet('{lake}/**/*.parquet')",
+            f"ATTACH '{small_day.home}/serving/steward.duckdb' AS other",
+            "COPY (SELECT 1) TO '/tmp/leak.csv'",
+            "SET enable_external_access = true",
+            "INSTALL httpfs",
+        ):
+            assert ask(sql).status_code >= 400, sql
+
+
+def test_a_manager_has_no_sql_and_no_other_database(small_day):
+    from dashboards.superset_api import Superset
+
+    url = small_day.status()["urls"]["superset"]
+    with Superset(url, "manager", small_day.password("manager")) as manager:
+        assert manager.status("sqllab/execute/", {"database_id": 1, "sql": "SELECT 1"}).status_code in (401, 403)
+        titles = {row["dashboard_title"] for row in manager.rows("dashboard/")}
+        assert titles == DASHBOARDS
+
+
+def test_a_second_run_of_the_same_day_changes_no_table(small_day):
+    before = contents(small_day)
+    small_day.run("up", "--again", minutes=20)
+    after = contents(small_day)
+    assert before == after
+
+
+def test_a_killed_service_is_started_again(small_day):
+    def schedulers() -> list[psutil.Process]:
+        return [
+            p
+            for p in processes_of(small_day)
+            if "airflow" in " ".join(p.cmdline()) and "scheduler" in " ".join(p.cmdline())
+        ]
+
+    (victim, *_) = schedulers()
+    os.kill(victim.pid, signal.SIGKILL)
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        if small_day.status()["services"].get("airflow-scheduler") == "up" and victim.pid not in {
+            p.pid for p in schedulers()
+        }:
+            return
+        time.sleep(2)
+    pytest.fail("the scheduler was not started again within 90 s")
+
+
+def processes_of(platform) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if str(platform.home) in " ".join(process.cmdline()) or process.environ().get("CUSTOMS_HOME") == str(
+                platform.home
+            ):
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return [p for p in found if p.pid != os.getpid()]
+
+
+def test_down_leaves_no_process(small_day):
+    """Last: the services are gone afterwards."""
+    assert processes_of(small_day)
+    small_day.run("down", minutes=3)
+    assert processes_of(small_day) == []
+    assert set(small_day.status()["services"].values()) == {"down"}
+    assert small_day.status()["feeds"]["declarations"]["good"] > 0, "data stays, and is still told"
