@@ -1,0 +1,313 @@
+"""Contracts to test rows: valid ones that obey every rule, and one row per rule that breaks exactly that rule.
+
+A raw row is {our field: text or None} for every field read from the message, plus ``source_system``.
+"""
+
+import random
+import re._constants as sre  # the parser of the standard library: patterns are generated from, not guessed
+import re._parser as sre_parser
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+
+from stdnum import iso6346
+from stdnum.cn import uscc
+
+from data_contracts.codes import code_list
+from data_contracts.errors import ContractError
+from data_contracts.model import Contract, Field, Rule
+
+RawRow = dict[str, str | None]
+# Rows are dated here: after the newest dated code list came into force.
+FIRST_DAY, DAYS = date(2026, 4, 1), 200
+_ALPHABET = "ABCDEFGHJKLMNPQRTUWXY0123456789"
+
+
+def _from_pattern(pattern: str, rng: random.Random) -> str:
+    """Return a text that matches an anchored pattern of the subset contracts use."""
+
+    def draw(tokens) -> str:
+        out = []
+        for op, value in tokens:
+            if op is sre.LITERAL:
+                out.append(chr(value))
+            elif op is sre.IN:
+                kind, choice = rng.choice(value)
+                out.append(chr(choice) if kind is sre.LITERAL else chr(rng.randint(*choice)))
+            elif op in (sre.MAX_REPEAT, sre.MIN_REPEAT):
+                low, high, inner = value
+                out += [draw(inner) for _ in range(rng.randint(low, min(high, low + 3)))]
+            elif op is sre.SUBPATTERN:
+                out.append(draw(value[3]))
+            elif op is sre.BRANCH:
+                out.append(draw(rng.choice(value[1])))
+            elif op is not sre.AT:
+                raise ContractError(
+                    f"Pattern {pattern}: {op} is not generated; use literals, classes, counts, branches."
+                )
+        return "".join(out)
+
+    return draw(sre_parser.parse(pattern))
+
+
+def valid_uscc(rng: random.Random) -> str:
+    """Return a unified social credit code with a valid check character (GB 32100-2015)."""
+    body = "9" + rng.choice("123") + f"{rng.randint(110000, 659999)}" + "".join(rng.choices(_ALPHABET, k=9))
+    return body + uscc.calc_check_digit(body + "0")
+
+
+def valid_container(rng: random.Random) -> str:
+    """Return a container number with a valid check digit (ISO 6346)."""
+    body = "".join(rng.choices("ABCDEFGHIJKLMNOPQRSTUVWXYZ", k=3)) + "U" + f"{rng.randint(0, 999999):06d}"
+    return body + iso6346.calc_check_digit(body)
+
+
+def _value(field: Field, contract: Contract, rng: random.Random, day: date) -> str:
+    algorithm = {r.field: r.algorithm for r in contract.rules if r.kind == "checksum"}.get(field.name)
+    if algorithm:
+        return valid_uscc(rng) if algorithm == "uscc" else valid_container(rng)
+    if field.code_list:
+        return rng.choice([c.code for c in code_list(field.code_list) if c.valid_on(day)])
+    if field.pattern:
+        return _from_pattern(field.pattern, rng)
+    kind = field.physical_type
+    if kind == "VARCHAR":
+        return f"{field.name[:12]}-{rng.randint(1, 10**6)}"[: field.max_length or 60]
+    if kind == "DATE":
+        return day.isoformat()
+    if kind == "TIMESTAMPTZ":
+        return f"{day.isoformat()}T{rng.randint(8, 17):02d}:{rng.randint(0, 59):02d}:{rng.randint(0, 59):02d}+08:00"
+    if kind == "BOOLEAN":
+        return rng.choice(("true", "false"))
+    low = float(field.minimum if field.minimum is not None else 0)
+    high = float(field.maximum if field.maximum is not None else 1000)
+    if kind in ("INTEGER", "BIGINT"):
+        return str(rng.randint(int(low), int(min(high, low + 40))))
+    scale = field.decimal[1] if field.decimal else 3
+    return f"{rng.uniform(low, min(high, low + 1000)):.{min(scale, 3)}f}"
+
+
+def _arrange_declaration(row: RawRow, rng: random.Random) -> None:
+    row["declaration_no"] = f"{row['customs_office_code']}{str(row['declared_on'])[:4]}1{rng.randint(0, 999999999):09d}"
+    row["net_mass_kg"], row["gross_mass_kg"] = "90.500", "100.250"
+
+
+def _arrange_number(row: RawRow, rng: random.Random) -> None:
+    row["declaration_no"] = f"010120261{rng.randint(0, 999999999):09d}"
+
+
+def _arrange_item(row: RawRow, rng: random.Random) -> None:
+    row["hs_code"] = rng.choice(code_list("reference.hs_code")).code + f"{rng.randint(0, 9999):04d}"
+    row["customs_value"], row["duty_rate_pct"], row["duty_amount"] = "1000.00", "6.5000", "65.00"
+
+
+def _arrange_order(row: RawRow, rng: random.Random) -> None:
+    row.update(goods_value="300.00", freight="10.00", tax_total="27.30", discount="7.30", actual_paid="330.00")
+
+
+def _arrange_list(row: RawRow, rng: random.Random) -> None:
+    row["hs_code"] = rng.choice(code_list("reference.hs_code")).code + "9000"
+
+
+def _arrange_inspection(row: RawRow, rng: random.Random) -> None:
+    day = str(row["inspected_on"])
+    row.update(started_at=f"{day}T09:00:00+08:00", finished_at=f"{day}T10:30:00+08:00")
+    if row["is_violation"] == "false":
+        row["finding_code"] = None
+
+
+def _arrange_selection(row: RawRow, rng: random.Random) -> None:
+    if row["is_selected"] == "false":
+        row["selected_by"] = None
+
+
+def _arrange_validation(row: RawRow, rng: random.Random) -> None:
+    row.update(
+        internal_control_score="-1.0",
+        financial_score="0.0",
+        compliance_score="-2.0",
+        trade_security_score="0.0",
+        additional_score="2.0",
+        total_score="99.0",
+    )
+
+
+def _arrange_period(row: RawRow, rng: random.Random) -> None:
+    row["valid_to"] = None
+
+
+# What relates the fields of a row: after it, every expression rule of the contract holds (a test runs them all).
+_ARRANGE: dict[str, Callable[[RawRow, random.Random], None]] = {
+    "declarations.declaration": _arrange_declaration,
+    "declarations.declaration_event": _arrange_number,
+    "declarations.declaration_item": _arrange_item,
+    "ecommerce.order": _arrange_order,
+    "ecommerce.list": _arrange_list,
+    "inspections.inspection": _arrange_inspection,
+    "inspections.selection": _arrange_selection,
+    "enterprises.aeo_validation": _arrange_validation,
+}
+
+# Rows that must change more than one value to break one rule only, and those that break a rule between fields.
+_FAULTS: dict[tuple[str, str], dict[str, str | None]] = {
+    ("declarations.declaration", "declaration_no.format"): {"declaration_no": "{customs_office_code}20261X00000001"},
+    ("declarations.declaration", "declaration_no.office"): {
+        "customs_office_code": "0100",
+        "declaration_no": "020020261000000001",
+    },
+    ("declarations.declaration", "customs_office_code.code"): {
+        "customs_office_code": "0000",
+        "declaration_no": "000020261000000001",
+    },
+    ("declarations.declaration", "net_mass_kg.not_above_gross"): {"net_mass_kg": "11", "gross_mass_kg": "10"},
+    ("declarations.declaration", "net_mass_kg.range"): {"net_mass_kg": "-1"},
+    ("declarations.declaration", "declared_on.range"): {"declared_on": "1999-12-31", "declared_at": None},
+    ("declarations.declaration", "declared_on.day_of_declared_at"): {"declared_at": "2026-01-02T23:30:00+00:00"},
+    ("declarations.declaration", "declared_on.not_in_future"): {"declared_on": "2099-01-01", "declared_at": None},
+    ("declarations.declaration_event", "declaration_no.format"): {"declaration_no": "01012026100000001"},
+    ("declarations.declaration_event", "occurred_on.range"): {"occurred_at": "1999-05-01T08:00:00+08:00"},
+    ("declarations.declaration_item", "hs_code.ten_digits"): {"hs_code": "010121"},
+    ("declarations.declaration_item", "hs_code.pattern"): {"hs_code": "01012"},
+    ("declarations.declaration_item", "hs6_code.code"): {"hs_code": "9999990000"},
+    ("declarations.declaration_item", "duty_amount.of_value"): {"duty_amount": "95.00"},
+    ("ecommerce.order", "actual_paid.adds_up"): {"actual_paid": "331.00"},
+    ("ecommerce.order", "goods_value.range"): {"goods_value": "-1", "actual_paid": "29.00"},
+    ("ecommerce.order", "freight.range"): {"freight": "-1", "actual_paid": "319.00"},
+    ("ecommerce.order", "discount.range"): {"discount": "-1", "actual_paid": "338.30"},
+    ("ecommerce.order", "tax_total.range"): {"tax_total": "-1", "actual_paid": "301.70"},
+    ("ecommerce.order", "actual_paid.range"): {"actual_paid": "-1", "discount": "338.30"},
+    ("ecommerce.order", "business_date.day_of_ordered_at"): {"ordered_at": "2026-01-02T23:30:00+00:00"},
+    ("ecommerce.order", "business_date.range"): {"business_date": "1999-12-31", "ordered_at": None},
+    ("ecommerce.payment", "business_date.range"): {"business_date": "1999-12-31", "paid_at": None},
+    ("ecommerce.waybill", "business_date.range"): {"business_date": "1999-12-31", "shipped_at": None},
+    ("ecommerce.list", "hs6_code.code"): {"hs_code": "9999990000"},
+    ("ecommerce.list", "business_date.day_of_declared_at"): {"declared_at": "2026-01-02T23:30:00+00:00"},
+    ("ecommerce.list", "business_date.range"): {
+        "business_date": "1999-12-31",
+        "declared_at": None,
+        "supervision_mode_code": "0110",
+    },
+    ("inspections.inspection", "finding_code.when_violation"): {"is_violation": "false", "finding_code": "other"},
+    ("inspections.inspection", "finding_code.code"): {"is_violation": "true", "finding_code": "unheard_of"},
+    ("inspections.inspection", "finished_at.after_start"): {"finished_at": "2026-01-01T00:00:00Z"},
+    ("inspections.inspection", "inspected_on.range"): {"inspected_on": "1999-12-31"},
+    ("inspections.inspection", "label_available_on.not_before_inspection"): {"label_available_on": "2026-01-01"},
+    ("inspections.inspection", "label_available_on.range"): {"label_available_on": "2100-01-02"},
+    ("inspections.measurement", "calibrated_on.before_use"): {"calibrated_on": "2099-01-01"},
+    ("inspections.measurement", "inspected_on.range"): {"inspected_on": "2100-01-02"},
+    ("inspections.selection", "selected_by.when_selected"): {"is_selected": "false", "selected_by": "rule"},
+    ("inspections.selection", "selected_by.pattern"): {"is_selected": "true", "selected_by": "rul#"},
+    ("enterprises.enterprise", "valid_from.range"): {"valid_from": "2100-01-02"},
+    ("enterprises.credit_event", "known_on.not_before_event"): {"known_on": "2026-01-01"},
+    ("enterprises.credit_event", "known_on.range"): {"known_on": "2100-01-02"},
+    ("enterprises.aeo_certificate", "valid_until.after_grant"): {"valid_until": "2026-01-01"},
+    ("enterprises.aeo_certificate", "granted_on.range"): {"granted_on": "1999-12-31"},
+    ("enterprises.aeo_validation", "total_score.adds_up"): {"total_score": "98.0"},
+    ("enterprises.aeo_validation", "total_score.range"): {"total_score": "103", "financial_score": None},
+    ("enterprises.aeo_validation", "internal_control_score.range"): {
+        "internal_control_score": "1",
+        "total_score": "101",
+    },
+    ("enterprises.aeo_validation", "financial_score.range"): {"financial_score": "1", "total_score": "100"},
+    ("enterprises.aeo_validation", "compliance_score.range"): {"compliance_score": "1", "total_score": "102"},
+    ("enterprises.aeo_validation", "trade_security_score.range"): {"trade_security_score": "1", "total_score": "100"},
+    ("enterprises.aeo_validation", "additional_score.range"): {"additional_score": "-1", "total_score": "96"},
+    ("enterprises.aeo_validation", "decided_on.after_validation"): {"decided_on": "2026-01-01"},
+    ("enterprises.aeo_validation", "decided_on.range"): {"decided_on": "2100-01-02"},
+    ("enterprises.aeo_validation", "applied_on.range"): {"applied_on": "1999-12-31"},
+}
+
+
+def valid_rows(contract: Contract, n: int, seed: int = 7, source_system: str = "single_window") -> list[RawRow]:
+    """Return raw rows that satisfy every rule of a fed contract, with distinct keys.
+
+    Args:
+        contract: a contract with a feed.
+        n: how many rows.
+        seed: same seed, same rows.
+        source_system: rules with a ``when`` look at it.
+    """
+    if contract.feed is None:
+        raise ContractError(f"Contract {contract.id} is not fed by messages; there are no raw rows for it.")
+    rows = []
+    for number in range(n):
+        rng = random.Random(f"{seed}/{contract.id}/{number}")  # noqa: S311 - test data, not a secret
+        day = FIRST_DAY + timedelta(days=number % DAYS)
+        row: RawRow = {f.name: _value(f, contract, rng, day) for f in contract.sourced}
+        if arrange := _ARRANGE.get(contract.id):
+            arrange(row, rng)
+        elif contract.domain == "reference":
+            _arrange_period(row, rng)
+        row["message_at"] = datetime(day.year, day.month, day.day, 12, tzinfo=UTC).isoformat()
+        row["message_seq"] = str(number + 1)
+        row["source_system"] = source_system
+        rows.append(row)
+    return rows
+
+
+def _fault(rule: Rule, contract: Contract, row: RawRow) -> dict[str, str | None]:
+    """Return what to change in a valid row so that this rule breaks."""
+    field = contract.field(rule.field or "")
+    value = row.get(field.name) or "x"
+    if rule.kind == "required":
+        return {field.name: None}
+    if rule.kind == "type":
+        return {field.name: "not a value"}
+    if rule.kind == "length":
+        return {field.name: value + "x" * (field.max_length or 0)}
+    if rule.kind == "pattern":
+        return {field.name: value[:-1] + "#"}
+    if rule.kind == "code":
+        return {field.name: "!!"}
+    if rule.kind == "checksum":
+        last = "1" if value[-1] != "1" else "2"
+        return {field.name: value[:-1] + last}
+    if field.physical_type == "DATE":
+        bound, days = (field.minimum, -1) if field.minimum is not None else (field.maximum, 1)
+        return {field.name: (date.fromisoformat(str(bound)) + timedelta(days=days)).isoformat()}
+    bound, step = (field.maximum, 1) if field.maximum is not None else (field.minimum, -1)
+    beyond = float(bound or 0) + step
+    return {field.name: str(beyond if field.logical_type == "number" else int(beyond))}
+
+
+def one_fault_rows(contract: Contract, seed: int = 7) -> list[tuple[str, RawRow]]:
+    """Return [(rule id, raw row)] where each row breaks exactly that rule.
+
+    Rules of a length, pattern, range or type are shown on a row of another source system, so that the rules that hold
+    for the Single Window only stay out of the way.
+
+    Raises:
+        ContractError: an expression rule has no fault described here; add one to ``_FAULTS``.
+    """
+    valid = {system: valid_rows(contract, 1, seed, system)[0] for system in ("single_window", "elsewhere")}
+    result = []
+    for rule in contract.rules:
+        conditional = rule.when is not None
+        row = dict(valid["single_window" if conditional else "elsewhere"])
+        described = _FAULTS.get((contract.id, rule.id))
+        if described is not None:
+            change = {
+                k: v if v is None else v.replace("{customs_office_code}", row.get("customs_office_code") or "")
+                for k, v in described.items()
+            }
+        elif rule.kind == "expression":
+            if rule.id != "valid_to.after_from":
+                raise ContractError(f"{contract.file}, rule {rule.id}: no fault is described; add one to _FAULTS.")
+            change = {"valid_to": "2026-01-01"}
+        else:
+            change = _fault(rule, contract, row)
+        row.update(change)
+        result.append((rule.id, row))
+    return result
+
+
+def to_message(contract: Contract, row: RawRow) -> dict:
+    """Return a raw row as the native message: nested by sourceField, the record array with this one element."""
+    message: dict = {}
+    for field in contract.sourced:
+        steps = (field.source_field or "").split(".")
+        target = message
+        for step in steps[:-1]:
+            is_array = step.endswith("[]")
+            target = target.setdefault(step[:-2], [{}])[0] if is_array else target.setdefault(step, {})
+        target[steps[-1]] = row.get(field.name)
+    return message

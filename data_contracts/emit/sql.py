@@ -1,0 +1,368 @@
+"""Rules, casts and pseudonyms as SQL. Written once in DuckDB's dialect, transpiled by SQLGlot to Spark.
+
+Relation a rule is judged on: typed columns ``<field>`` (derived fields and record fields included) and the raw text
+``raw__<field>`` of every field read from the message; raw NULL means absent. Rules are judged on clear values,
+before pseudonymisation.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+from functools import cache
+
+import sqlglot
+from sqlglot import expressions as exp
+
+from data_contracts.codes import code_list
+from data_contracts.errors import ContractError
+from data_contracts.model import Code, Contract, Field, LayoutTable, Rule
+
+DIALECTS = ("duckdb", "spark")
+RAW_PREFIX = "raw__"
+
+# Text forms accepted per type. TRY_CAST alone differs between engines: DuckDB reads '5.7' as integer 6, '1_000' as
+# 1000, 'epoch' as a date, and a timestamp without offset in whatever zone the session has.
+_INTEGER = "^[+-]?[0-9]{1,19}$"
+_NUMBER = "^[+-]?[0-9]{1,38}([.][0-9]{1,38})?([eE][+-]?[0-9]{1,3})?$"
+_DATE = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
+_TIMESTAMP = "^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?(Z|[+-][0-9]{2}(:?[0-9]{2})?)$"
+
+# strptime format -> Spark (Java) pattern: the closed set a layout may use.
+FORMATS = {
+    "%Y%m%d": "yyyyMMdd",
+    "%Y/%m/%d": "yyyy/MM/dd",
+    "%d/%m/%Y": "dd/MM/yyyy",
+    "%d.%m.%Y": "dd.MM.yyyy",
+    "%Y-%m-%d %H:%M:%S": "yyyy-MM-dd HH:mm:ss",
+    "%Y-%m-%dT%H:%M:%S": "yyyy-MM-dd'T'HH:mm:ss",
+    "%Y%m%d%H%M%S": "yyyyMMddHHmmss",
+    "%Y/%m/%d %H:%M:%S": "yyyy/MM/dd HH:mm:ss",
+}
+
+# Functions seen to mean the same on both engines. SQLGlot passes others through unchanged (REGEXP_FULL_MATCH,
+# TRY_STRPTIME …), and they would fail at run time only, on the other engine.
+_FUNCTIONS = (
+    exp.Abs,
+    exp.And,
+    exp.Case,
+    exp.Cast,
+    exp.Coalesce,
+    exp.Count,
+    exp.CurrentTimestamp,
+    exp.DateDiff,
+    exp.DateTrunc,
+    exp.Floor,
+    exp.Greatest,
+    exp.If,
+    exp.JSONExtractScalar,
+    exp.Least,
+    exp.Length,
+    exp.Log,
+    exp.Lower,
+    exp.Max,
+    exp.Min,
+    exp.Nullif,
+    exp.Or,
+    exp.Pow,
+    exp.RegexpLike,
+    exp.Right,
+    exp.Round,
+    exp.Sign,
+    exp.StrPosition,
+    exp.Substring,
+    exp.TimestampTrunc,
+    exp.Trim,
+    exp.TryCast,
+    exp.Upper,
+)
+
+# GB 32100-2015: 31 characters (no I, O, S, V, Z), weights 3^i mod 31, the weighted sum with the check is 0 mod 31.
+_USCC_ALPHABET = "0123456789ABCDEFGHJKLMNPQRTUWXY"
+_USCC_WEIGHTS = (*(pow(3, i, 31) for i in range(17)), 1)
+_USCC_FORM = "^[0-9]{8}[0-9A-HJ-NPQRTUWXY]{10}$"
+# ISO 6346: letters count from 10 and skip multiples of 11 (the blanks), weights 2^i, sum mod 11 mod 10 is the check.
+_ISO6346_ALPHABET = "0123456789A BCDEFGHIJK LMNOPQRSTU VWXYZ"
+_ISO6346_FORM = "^[A-Z]{3}[UJZR][0-9]{7}$"
+
+
+@dataclass(frozen=True)
+class CompiledRule:
+    """A rule ready to run: ``sql`` is TRUE where the row satisfies it and FALSE where it breaks it, never NULL."""
+
+    id: str
+    severity: str
+    sql: str
+    description: str
+    dimension: str
+    kind: str
+    field: str | None = None
+    source: str | None = None
+
+
+def quote(name: str) -> str:
+    """Return a column name quoted for DuckDB."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def text(value: str) -> str:
+    """Return a SQL string literal (DuckDB)."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def raw_column(field: str) -> str:
+    """Return the column that holds the raw text of a field."""
+    return f"{RAW_PREFIX}{field}"
+
+
+@cache
+def transpile(sql: str, dialect: str) -> str:
+    """Return a DuckDB expression in another dialect.
+
+    Raises:
+        ContractError: unknown dialect, or a function with no counterpart there.
+    """
+    if dialect not in DIALECTS:
+        raise ContractError(f"There is no SQL dialect '{dialect}'; use one of {', '.join(DIALECTS)}.")
+    if dialect == "duckdb":
+        return sql
+    tree = sqlglot.parse_one(sql, dialect="duckdb")
+    for call in tree.find_all(exp.Func):
+        if not isinstance(call, _FUNCTIONS):
+            name = call.this if isinstance(call, exp.Anonymous) else call.sql_name()
+            raise ContractError(f"{name} is not known to mean the same in {dialect}; write it with another function.")
+    for match in tree.find_all(exp.RegexpLike):
+        pattern = match.expression
+        # Java's $ also matches before a final line break, RE2's does not.
+        if isinstance(pattern, exp.Literal) and pattern.this.endswith("$"):
+            pattern.set("this", pattern.this[:-1] + "\\z")
+    return tree.sql(dialect=dialect)
+
+
+def cast_expression(
+    field: Field, raw_sql: str, fmt: str | None = None, *, time_zone: str | None = None, dialect: str = "duckdb"
+) -> str:
+    """Return SQL for the typed value of a raw text; NULL when it does not read as the type.
+
+    Instants are ISO 8601 with an offset, days ISO dates, booleans true/false/0/1; the session zone must be UTC.
+
+    Args:
+        field: the column; its ``physical_type`` decides.
+        raw_sql: SQL of the raw text, already in ``dialect``.
+        fmt: strptime format of the text where the layout has another one.
+        time_zone: zone of a ``fmt`` without offset, for instants.
+        dialect: ``duckdb`` or ``spark``.
+    """
+    kind = field.physical_type
+    if kind == "VARCHAR":
+        return raw_sql
+    if fmt is not None:
+        return _formatted(field, raw_sql, fmt, time_zone, dialect)
+    if kind == "BOOLEAN":
+        sql = (
+            "CASE LOWER(__raw) WHEN 'true' THEN TRUE WHEN '1' THEN TRUE WHEN 'false' THEN FALSE WHEN '0' THEN FALSE END"
+        )
+    elif kind in ("INTEGER", "BIGINT"):
+        sql = f"CASE WHEN REGEXP_MATCHES(__raw, {text(_INTEGER)}) THEN TRY_CAST(__raw AS {kind}) END"
+    elif kind == "DATE":
+        sql = f"CASE WHEN REGEXP_MATCHES(__raw, {text(_DATE)}) THEN TRY_CAST(__raw AS DATE) END"
+    elif kind == "TIMESTAMPTZ":
+        sql = f"CASE WHEN REGEXP_MATCHES(__raw, {text(_TIMESTAMP)}) THEN TRY_CAST(__raw AS TIMESTAMPTZ) END"
+    else:
+        sql = f"CASE WHEN REGEXP_MATCHES(__raw, {text(_NUMBER)}) THEN TRY_CAST(__raw AS {kind}) END"
+    return transpile(sql, dialect).replace("__raw", raw_sql)
+
+
+def _formatted(field: Field, raw_sql: str, fmt: str, time_zone: str | None, dialect: str) -> str:
+    if fmt not in FORMATS:
+        raise ContractError(f"Format {fmt} of {field.name} is not known; use one of {', '.join(FORMATS)}.")
+    if field.physical_type == "DATE":
+        if dialect == "duckdb":
+            return f"CAST(TRY_STRPTIME({raw_sql}, {text(fmt)}) AS DATE)"
+        return f"CAST(TRY_TO_TIMESTAMP({raw_sql}, {text(FORMATS[fmt])}) AS DATE)".replace("''T''", "\\'T\\'")
+    if field.physical_type == "TIMESTAMPTZ":
+        if time_zone is None:
+            raise ContractError(f"Format {fmt} of {field.name} has no offset; give the layout a time_zone.")
+        if dialect == "duckdb":
+            return f"(TRY_STRPTIME({raw_sql}, {text(fmt)}) AT TIME ZONE {text(time_zone)})"
+        pattern = text(FORMATS[fmt]).replace("''", "\\'")
+        return f"TO_UTC_TIMESTAMP(TRY_TO_TIMESTAMP({raw_sql}, {pattern}), {text(time_zone)})"
+    raise ContractError(f"Field {field.name} is {field.physical_type}; a format is for days and instants only.")
+
+
+def derivation_expression(field: Field, dialect: str = "duckdb") -> str:
+    """Return SQL of a derived field over the typed columns."""
+    if field.derivation is None:
+        raise ContractError(f"Field {field.name} is not derived; read it from the message.")
+    return transpile(field.derivation, dialect)
+
+
+def hmac_sha256(value_sql: str, key: bytes, dialect: str = "duckdb") -> str:
+    """Return SQL of the HMAC-SHA-256 hex digest of a text (UTF-8); NULL stays NULL.
+
+    Two nested sha256 over padded key bytes (RFC 2104): the same bytes as Python's ``hmac``, at the speed of the engine.
+    """
+    import hashlib
+
+    if not key:
+        raise ContractError("The pseudonym key is empty; give at least 32 bytes.")
+    block = (hashlib.sha256(key).digest() if len(key) > 64 else key).ljust(64, b"\0")
+    inner, outer = (bytes(b ^ pad for b in block).hex().upper() for pad in (0x36, 0x5C))
+    sql = f"SHA256(UNHEX('{outer}') || UNHEX(SHA256(UNHEX('{inner}') || ENCODE(__value))))"
+    if dialect == "spark":
+        # SHA2 of a binary is the same; the concatenation must be CONCAT, || would ask for strings.
+        sql = (
+            f"SHA2(CONCAT(UNHEX('{outer}'), UNHEX(SHA2(CONCAT(UNHEX('{inner}'), ENCODE(__value, 'UTF-8')), 256))), 256)"
+        )
+    return sql.replace("__value", value_sql)
+
+
+def checksum_sql(field: str, algorithm: str) -> str:
+    """Return DuckDB SQL that is TRUE where the check character fits, NULL for NULL.
+
+    Args:
+        field: column name.
+        algorithm: ``uscc`` (GB 32100-2015) or ``iso6346``.
+    """
+    column = quote(field)
+    if algorithm == "uscc":
+        form = _USCC_FORM
+        terms = " + ".join(
+            f"(STRPOS('{_USCC_ALPHABET}', SUBSTRING({column}, {i}, 1)) - 1) * {weight}"
+            for i, weight in enumerate(_USCC_WEIGHTS, 1)
+        )
+        test = f"({terms}) % 31 = 0"
+    elif algorithm == "iso6346":
+        form = _ISO6346_FORM
+        terms = " + ".join(
+            f"(STRPOS('{_ISO6346_ALPHABET}', SUBSTRING({column}, {i}, 1)) - 1) * {2 ** (i - 1)}" for i in range(1, 11)
+        )
+        test = f"({terms}) % 11 % 10 = CAST(SUBSTRING({column}, 11, 1) AS INTEGER)"
+    else:
+        raise ContractError(f"There is no checksum '{algorithm}'; use uscc or iso6346.")
+    return (
+        f"CASE WHEN {column} IS NULL THEN NULL WHEN REGEXP_MATCHES({column}, {text(form)}) THEN {test} ELSE FALSE END"
+    )
+
+
+def _day(value: date) -> str:
+    return f"DATE '{value.isoformat()}'"
+
+
+def code_sql(field: Field, codes: tuple[Code, ...], day_minimum: date | None = None) -> str:
+    """Return DuckDB SQL that is TRUE where the value is a code valid on the row's day.
+
+    The list is split by validity interval, so each code appears once per period of its life.
+
+    Args:
+        field: the column, with ``code_day`` when the list is judged on a day of the row.
+        codes: the dated list.
+        day_minimum: earliest day the row can have; a lower bound not after it is left out.
+    """
+    column = quote(field.name)
+    if field.code_day is None:
+        values = sorted({c.code for c in codes})
+        return f"{column} IN ({', '.join(map(text, values))})"
+    day = quote(field.code_day)
+    periods: dict[tuple[date | None, date | None], list[str]] = {}
+    for code in codes:
+        start = None if day_minimum is not None and code.valid_from <= day_minimum else code.valid_from
+        periods.setdefault((start, code.valid_to), []).append(code.code)
+    tests = []
+    for (start, end), values in periods.items():
+        parts = [f"{column} IN ({', '.join(map(text, sorted(values)))})"]
+        parts += [f"{day} >= {_day(start)}"] if start else []
+        parts += [f"{day} < {_day(end)}"] if end else []
+        tests.append("(" + " AND ".join(parts) + ")")
+    return "(" + " OR ".join(tests) + ")"
+
+
+def _literal(field: Field, value: object) -> str:
+    return f"DATE '{value}'" if field.physical_type == "DATE" else str(value)
+
+
+def _condition(rule: Rule, contract: Contract) -> str:
+    """Return the rule's DuckDB condition, before ``when``."""
+    if rule.kind == "expression":
+        return rule.sql or "TRUE"
+    field = contract.field(rule.field or "")
+    column = quote(field.name)
+    raw = quote(raw_column(field.name)) if contract.feed and field.source_field else column
+    if rule.kind == "required":
+        return f"{raw} IS NOT NULL"
+    if rule.kind == "type":
+        return f"({raw} IS NULL OR {column} IS NOT NULL)"
+    if rule.kind == "length":
+        return f"LENGTH({column}) <= {field.max_length}"
+    if rule.kind == "pattern":
+        return f"REGEXP_MATCHES({column}, {text(field.pattern or '')})"
+    if rule.kind == "range":
+        bounds = ((">=", field.minimum), ("<=", field.maximum))
+        return " AND ".join(f"{column} {sign} {_literal(field, bound)}" for sign, bound in bounds if bound is not None)
+    if rule.kind == "code":
+        day = contract.field(field.code_day) if field.code_day else None
+        minimum = date.fromisoformat(str(day.minimum)) if day is not None and day.minimum is not None else None
+        return code_sql(field, code_list(field.code_list or ""), minimum)
+    if rule.kind == "checksum":
+        return checksum_sql(field.name, rule.algorithm or "")
+    raise ContractError(f"{contract.file}, rule {rule.id}: kind {rule.kind} cannot be compiled; use a known kind.")
+
+
+@cache
+def rules(contract: Contract, dialect: str = "duckdb") -> tuple[CompiledRule, ...]:
+    """Return every rule of the contract as SQL: required, type, length, pattern, range, code, checksum, expression.
+
+    A condition that is NULL (an operand is absent or unreadable) is satisfied: absence and type are rules of their own.
+    Judge in a SELECT list, not in a WHERE: DuckDB makes hash joins of long code lists there only (100 times faster).
+    """
+    compiled = []
+    for rule in contract.rules:
+        sql = _condition(rule, contract)
+        if rule.when:
+            sql = f"CASE WHEN {rule.when} THEN {sql} END"
+        if rule.when or rule.kind not in ("required", "type"):
+            sql = f"COALESCE({sql}, TRUE)"
+        compiled.append(
+            CompiledRule(
+                id=rule.id,
+                severity=rule.severity,
+                sql=transpile(sql, dialect),
+                description=rule.description,
+                dimension=rule.dimension,
+                kind=rule.kind,
+                field=rule.field or rule.id.split(".")[0],
+                source=rule.source,
+            )
+        )
+    return tuple(compiled)
+
+
+def raw_expressions(
+    table: LayoutTable, *, dialect: str = "duckdb", message: str = "message", record: str = "record"
+) -> dict[str, str]:
+    """Return {our field: SQL of its raw text} for a layout table; see ``LayoutTable.raw_expressions``."""
+    result = {}
+    nulls = ", ".join(map(text, table.null_values))
+    codes = dict(table.codes)
+    for field, source in table.fields:
+        if table.file_format == "csv":
+            sql = quote(source)
+        else:
+            inside = source.startswith(table.record + ".") if table.record != "$" else False
+            path = source.removeprefix(table.record + ".") if inside else source
+            steps = ".".join(f'"{step}"' if not step.isidentifier() else step for step in path.split("."))
+            sql = f"json_extract_string({record if inside else message}, {text('$.' + steps)})"
+        result[field] = sql
+    for field, sql in table.expressions:
+        result[field] = sql
+    if nulls:
+        for field, sql in result.items():
+            value = f"NULLIF({sql}, {nulls})" if len(table.null_values) == 1 else None
+            result[field] = value or f"CASE WHEN {sql} IN ({nulls}) THEN NULL ELSE {sql} END"
+    for field, mapping in codes.items():
+        cases = " ".join(f"WHEN {text(theirs)} THEN {text(ours)}" for theirs, ours in mapping)
+        # An unmapped code stays as it is and fails the contract's rule: never invented, never dropped.
+        result[field] = f"CASE {result[field]} {cases} ELSE {result[field]} END"
+    for field, value in table.constants:
+        result[field] = text(value)
+    for field in table.absent:
+        result[field] = "CAST(NULL AS VARCHAR)"
+    return {field: transpile(sql, dialect) for field, sql in result.items()}
