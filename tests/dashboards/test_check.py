@@ -1,0 +1,104 @@
+from dataclasses import replace
+
+import pytest
+
+from dashboards.check import check
+from dashboards.facts import known_indicators
+from dashboards.publish import checked_specification
+from dashboards.serving_models import load_serving_models
+
+
+def faults(specs, models, indicators):
+    return [str(problem) for problem in check(specs.load(), models, indicators)]
+
+
+def test_every_link_of_our_own_dashboards_holds():
+    specification = checked_specification()
+    shown = {dataset.model for dataset in specification.datasets.values()}
+    assert shown <= load_serving_models().keys()
+    assert "hit_rate" in known_indicators()
+
+
+def test_sound_specs_have_no_faults(specs, models, indicators):
+    assert faults(specs, models, indicators) == []
+
+
+def test_a_missing_column_names_dashboard_model_and_remedy(specs, models, indicators):
+    specs.chart("offices")["rows"] = ["office"]
+    (fault,) = faults(specs, models, indicators)
+    assert fault == (
+        "dashboards/clearance.yaml: chart offices: no column office in rpt_clearance "
+        "(dbt/models/serving/clearance.yml); add it to the serving model or use another column."
+    )
+
+
+def test_a_column_dropped_from_the_model_breaks_metric_and_filter(specs, models, indicators):
+    columns = dict(models["rpt_clearance"].columns)
+    del columns["released_within_24h"], columns["source_system"]
+    models["rpt_clearance"] = replace(models["rpt_clearance"], columns=columns)
+    found = faults(specs, models, indicators)
+    assert len(found) == 2
+    assert "metric share: no column released_within_24h" in found[0]
+    assert "filter Source: dataset clearance has no column source_system" in found[1]
+
+
+def test_a_calculated_column_counts_as_a_column(specs, models, indicators):
+    specs.chart("offices")["rows"] = ["short_office"]
+    assert faults(specs, models, indicators) == []
+
+
+@pytest.mark.parametrize(
+    ("sql", "fault"),
+    [
+        ("SUM(declarationz)", "no column declarationz in rpt_clearance"),
+        ("SUM(declarations", "is not valid DuckDB SQL"),
+        ("declarations * 2", "metric share has no aggregate"),
+    ],
+)
+def test_the_sql_of_a_metric_is_read(specs, models, indicators, sql, fault):
+    specs.datasets["clearance"]["metrics"]["share"]["sql"] = sql
+    (found,) = faults(specs, models, indicators)
+    assert found.startswith("dashboards/datasets/clearance.yaml: metric share")
+    assert fault in found
+
+
+def test_a_missing_metric_dataset_and_target_are_named(specs, models, indicators):
+    specs.chart("count")["metric"] = "releases"
+    specs.chart("offices")["shades"][0]["target"] = "speed"
+    specs.chart("promise")["dataset"] = "clearing"
+    found = faults(specs, models, indicators)
+    assert "chart count: no metric releases in dashboards/datasets/clearance.yaml" in found[0]
+    assert "chart offices: no target for speed in dbt/seeds/targets.csv" in found[1]
+    assert "chart promise: no dataset clearing" in found[2]
+
+
+def test_a_missing_serving_model_is_named(specs, models, indicators):
+    specs.datasets["clearance"]["model"] = "rpt_clearing"
+    assert "no dbt serving model rpt_clearing" in faults(specs, models, indicators)[0]
+
+
+def test_a_manager_dashboard_cannot_stand_on_the_analyst_file(specs, models, indicators):
+    specs.datasets["clearance"]["database"] = "analyst"
+    found = faults(specs, models, indicators)
+    assert len(found) == 3
+    assert all("of the analyst file, which manager may not read" in fault for fault in found)
+
+
+def test_a_manager_dataset_cannot_stand_on_an_analyst_model(specs, models, indicators):
+    models["rpt_clearance"] = replace(models["rpt_clearance"], roles=frozenset({"analyst"}))
+    (fault,) = faults(specs, models, indicators)
+    assert "rpt_clearance is not in the file of role manager" in fault
+
+
+def test_a_chart_over_time_needs_a_time_column(specs, models, indicators):
+    del specs.datasets["clearance"]["time"]
+    found = faults(specs, models, indicators)
+    assert [fault.split(":")[1].split(" is ")[0] for fault in found] == [" chart count", " chart promise"]
+
+
+def test_a_column_without_a_description_is_a_fault_of_the_model(specs, models, indicators):
+    columns = dict(models["rpt_clearance"].columns)
+    columns["duty"] = replace(columns["duty"], description="")
+    models["rpt_clearance"] = replace(models["rpt_clearance"], columns=columns)
+    (fault,) = faults(specs, models, indicators)
+    assert fault.startswith("dbt/models/serving/clearance.yml: rpt_clearance.duty has no description")
