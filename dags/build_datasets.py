@@ -12,7 +12,7 @@ of the day; `gate_marts` checks the finished marts.
 - `build_marts` with exit 3: a dbt test failed; the log names it. `customs datasets build --select marts` repeats it.
 - `build_features` with exit 75: the Spark slot or the lake was busy; Airflow tries again.
 
-**By hand**: `customs quality gate silver --date 2026-11-20`, `customs datasets build --select marts`,
+**By hand**: `customs quality gate silver --as-of 2026-11-20`, `customs datasets build --select marts`,
 `customs features build --as-of 2026-11-20`
 """
 
@@ -34,7 +34,7 @@ with DAG(
     default_args=DEFAULT_ARGUMENTS,
     tags=["datasets"],
 ) as dag:
-    gate_silver = Door(task_id="gate_silver", command="quality gate silver", arguments=("--date", DAY), pool="duckdb")
+    gate_silver = Door(task_id="gate_silver", command="quality gate silver", arguments=("--as-of", DAY), pool="duckdb")
     build_marts = Door(task_id="build_marts", command="datasets build", arguments=("--select", "marts"), pool="duckdb")
     build_features = Door(
         task_id="build_features",
@@ -46,7 +46,7 @@ with DAG(
     gate_marts = Door(
         task_id="gate_marts",
         command="quality gate marts",
-        arguments=("--date", DAY),
+        arguments=("--as-of", DAY),
         pool="duckdb",
         outlets=[MARTS],
     )

@@ -27,10 +27,10 @@ def _fernet_key() -> str:
 class Secrets:
     """Keys of the services and the passwords of the accounts."""
 
-    airflow_jwt_secret: str = field(default_factory=lambda: secrets.token_urlsafe(64))
-    airflow_secret_key: str = field(default_factory=lambda: secrets.token_urlsafe(48))
-    airflow_fernet_key: str = field(default_factory=_fernet_key)
-    superset_secret_key: str = field(default_factory=lambda: secrets.token_urlsafe(48))
+    airflow_jwt_secret: str = field(default_factory=lambda: secrets.token_urlsafe(64), repr=False)
+    airflow_secret_key: str = field(default_factory=lambda: secrets.token_urlsafe(48), repr=False)
+    airflow_fernet_key: str = field(default_factory=_fernet_key, repr=False)
+    superset_secret_key: str = field(default_factory=lambda: secrets.token_urlsafe(48), repr=False)
     passwords: dict[str, str] = field(
         default_factory=lambda: {account: secrets.token_urlsafe(12) for account in ACCOUNTS}, repr=False
     )

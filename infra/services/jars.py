@@ -7,6 +7,8 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import pyspark
 
@@ -45,25 +47,22 @@ def _certificate_bundle() -> Path | None:
 
 
 def _trust_options(folder: Path) -> list[str]:
-    """Return Java options that make the wheel's Java trust what the machine trusts (it knows public authorities only)."""
+    """Return options that let the wheel's Java trust what the machine trusts; it knows public authorities only."""
     from cryptography import x509
     from cryptography.hazmat.primitives.serialization import NoEncryption, pkcs12
 
     bundle = _certificate_bundle()
     if bundle is None:
         return []
-    certificates = {c.fingerprint(c.signature_hash_algorithm): c for c in x509.load_pem_x509_certificates(bundle.read_bytes())}
+    certificates = dict.fromkeys(x509.load_pem_x509_certificates(bundle.read_bytes()))
     store = folder / "trust.p12"
-    entries = [pkcs12.PKCS12Certificate(c, f"ca{i}".encode()) for i, c in enumerate(certificates.values())]
+    entries = [pkcs12.PKCS12Certificate(c, f"ca{i}".encode()) for i, c in enumerate(certificates)]
     store.write_bytes(pkcs12.serialize_java_truststore(entries, NoEncryption()))
     return [f"-Djavax.net.ssl.trustStore={store}", "-Djavax.net.ssl.trustStoreType=PKCS12"]
 
 
 def _proxy_options() -> list[str]:
     """Return the proxy of this session as Java options: Java does not read the usual variables."""
-    from urllib.request import getproxies
-    from urllib.parse import urlsplit
-
     options = []
     for scheme in ("http", "https"):
         if proxy := getproxies().get(scheme):

@@ -17,7 +17,7 @@ MEMORY_GIB = 7.0
 FREE_MEMORY_GIB = 4.0
 
 
-def wrong_python(version: tuple[int, ...] = tuple(sys.version_info)) -> str | None:
+def wrong_python(version: tuple[int, ...] = sys.version_info[:2]) -> str | None:
     """Refuse any Python but 3.11."""
     if tuple(version[:2]) == PYTHON:
         return None
