@@ -2,7 +2,7 @@ PYTHON ?= python3.11
 CUSTOMS = .venv/bin/customs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down status test test-fast lint bench docs
+.PHONY: help setup up down status test test-fast lint bench docs lock
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -31,8 +31,12 @@ lint: setup  ## ruff, import direction, SQL, YAML
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/lint-imports
 	@.venv/bin/sqlfluff lint dbt --disable-progress-bar && .venv/bin/yamllint -s .
 
-bench: setup  ## time the steps of the flow on this machine
-	@.venv/bin/python -m pytest tests/bench --durations=0
+bench: setup  ## ingestion against a plain parse of the same files, in the same run
+	@.venv/bin/python -m infra.lake.bench
 
 docs: setup  ## data dictionary and dataset documentation
 	@$(CUSTOMS) contracts dictionary && $(CUSTOMS) datasets docs
+
+LOCK = .setup/uv/bin/uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate
+lock: setup  ## pin infra/envs/*.in anew, with hashes and without addresses
+	@$(LOCK) infra/envs/platform.in -o infra/envs/platform.txt && $(LOCK) infra/envs/superset.in -o infra/envs/superset.txt
