@@ -37,6 +37,6 @@ bench: setup  ## ingestion against a plain parse of the same files, in the same 
 docs: setup  ## data dictionary and dataset documentation
 	@$(CUSTOMS) contracts dictionary && $(CUSTOMS) datasets docs
 
-LOCK = .setup/uv/bin/uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate
+LOCK = .setup/tools/bin/uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate
 lock: setup  ## pin infra/envs/*.in anew, with hashes and without addresses
 	@$(LOCK) infra/envs/platform.in -o infra/envs/platform.txt && $(LOCK) infra/envs/superset.in -o infra/envs/superset.txt

@@ -1,0 +1,1 @@
+{{ conform(ref('int_reference__calendar')) }}

@@ -1,0 +1,1 @@
+{{ conform(ref('stg_reference__hs_code')) }}

@@ -1,0 +1,1 @@
+{{ clearance_by('business_date') }}

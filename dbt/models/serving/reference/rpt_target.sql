@@ -1,0 +1,1 @@
+{{ conform(ref('targets')) }}

@@ -1,0 +1,1 @@
+{{ stage('declarations', 'declaration_event') }}

@@ -1,0 +1,1 @@
+{{ stage('enterprises', 'credit_event') }}

@@ -1,0 +1,1 @@
+{{ stage('reference', 'credit_rank') }}

@@ -1,0 +1,1 @@
+{{ stage('reference', 'customs_office') }}

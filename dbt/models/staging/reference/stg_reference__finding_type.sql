@@ -1,0 +1,1 @@
+{{ stage('reference', 'finding_type') }}

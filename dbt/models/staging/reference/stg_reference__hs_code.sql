@@ -1,0 +1,1 @@
+{{ stage('reference', 'hs_code') }}

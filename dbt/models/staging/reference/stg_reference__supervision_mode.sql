@@ -1,0 +1,1 @@
+{{ stage('reference', 'supervision_mode') }}

@@ -1,0 +1,1 @@
+{{ stage('reference', 'transport_mode') }}

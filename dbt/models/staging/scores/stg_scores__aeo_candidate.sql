@@ -1,0 +1,1 @@
+{{ stage('scores', 'aeo_candidate') }}

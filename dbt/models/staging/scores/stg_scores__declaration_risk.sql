@@ -1,0 +1,1 @@
+{{ stage('scores', 'declaration_risk') }}

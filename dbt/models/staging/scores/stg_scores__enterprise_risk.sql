@@ -1,0 +1,1 @@
+{{ stage('scores', 'enterprise_risk') }}
