@@ -1,0 +1,34 @@
+"""How much of a year is simulated, and how that relates to the real one."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Rates of one size. Everything else of the world is the same at every size.
+
+    ``aeo_share`` and ``dishonest_share`` are shares of enterprises. Really both are 1.1 % (6,876 and 6,788 of 630,000):
+    so is ``full``. ``small`` has 1 in 100 enterprises: 1.1 % would be 69 AEO, too few for an inspection
+    rate of 0.57 % or a re-check to be seen, so AEO are 5 % and dishonest enterprises 1.8 % there.
+    ``applicant_share`` is the share of enterprises that apply for AEO within 18 months, raised so that there are some
+    hundred validations to learn from.
+    """
+
+    name: str
+    declarations_per_year: int
+    lists_per_year: int
+    enterprises: int
+    merchants: int
+    aeo_share: float
+    dishonest_share: float
+    applicant_share: float
+    chunk_rows: int = 60_000
+    file_rows: int = 1_000_000
+
+
+SCALES = {
+    # 1:1,000 of the declarations, 1:100 of the enterprises, 1:33,000 of the e-commerce lists of a real year.
+    "small": Scale("small", 80_000, 216_000, 6_300, 400, 0.05, 0.018, 0.155),
+    # A real year: 80 million declarations, 630,000 enterprises, 7 billion lists.
+    "full": Scale("full", 80_000_000, 7_000_000_000, 630_000, 40_000, 0.011, 0.011, 0.02),
+}
