@@ -1,0 +1,1 @@
+"""Lawful use, enforced: the audit chain, accounts, sharing requests, key rotation, the vault, erasure of a person."""

@@ -1,0 +1,135 @@
+"""New keys: joins hold, nobody's history is cut, no old pseudonym is left, a kill at any step is survived."""
+
+import hashlib
+import hmac
+import json
+import shutil
+
+import duckdb
+import pytest
+from deltalake import DeltaTable
+
+from infra.governance import audit, rotation, search
+from infra.governance.accounts import NotAllowedError
+from infra.governance.search import Needles
+from infra.lake.ingest import ingest_feed
+from infra.lake.pseudonym import key_file, load_keys
+from infra.runtime.duck import duck_connection
+from infra.runtime.errors import BadArgumentsError, DataContractError
+from infra.runtime.settings import Settings
+
+from .conftest import CANARY, PERSONS, land, lists
+
+PURPOSE = "ecommerce_person"
+TABLES = ("ecommerce.list", "ecommerce.order")
+
+
+def rows(settings: Settings, contract_id: str, columns: str = "* EXCLUDE (ingested_at, batch_id)") -> list[tuple]:
+    path = settings.silver(contract_id)
+    return (
+        duck_connection(settings=settings)
+        .execute(f"SELECT {columns} FROM delta_scan('{path}') ORDER BY ALL")
+        .fetchall()
+    )
+
+
+def pseudonym(settings: Settings, value: str) -> str:
+    return hmac.new(load_keys(settings)[PURPOSE], value.encode(), hashlib.sha256).hexdigest()
+
+
+def test_every_person_gets_a_new_pseudonym_and_keeps_their_history(lake, people):
+    before = {one: rows(lake, one) for one in TABLES}
+    old_key = load_keys(lake)[PURPOSE]
+    others = {k: v for k, v in load_keys(lake).items() if k != PURPOSE}
+    query = (
+        "SELECT count(*), count(DISTINCT l.buyer_id) FROM delta_scan('{}') l JOIN delta_scan('{}') o USING (buyer_id)"
+    )
+    joined = query.format(*(lake.silver(one) for one in TABLES))
+    connection = duck_connection(settings=lake)
+    counted = connection.execute(joined).fetchone()
+    figures = rotation.rotate(lake, PURPOSE, people["li"])
+    assert figures["former_pseudonyms_found"] == figures["unmatched"] == 0
+    assert figures["rows"] == sum(len(one) for one in before.values())
+    assert duck_connection(settings=lake).execute(joined).fetchone() == counted
+    assert load_keys(lake)[PURPOSE] != old_key
+    assert {k: v for k, v in load_keys(lake).items() if k != PURPOSE} == others
+    assert key_file(lake).stat().st_mode & 0o077 == 0
+    buyers = {row[0] for row in rows(lake, "ecommerce.list", "DISTINCT buyer_id")}
+    assert buyers == {pseudonym(lake, p["id"]) for p in [*PERSONS, CANARY]}
+    former = [hmac.new(old_key, v.encode(), hashlib.sha256).hexdigest() for p in [*PERSONS, CANARY] for v in p.values()]
+    assert search.search(lake, Needles(pseudonyms=former)).hits == ()
+    assert old_key.hex() not in "".join(p.read_text() for p in lake.keys.glob("*.json"))
+    assert [e.event for e in audit.events(lake) if e.event.startswith("key.")] == ["key.rotation_begun", "key.rotated"]
+
+
+def test_a_rotated_lake_equals_one_ingested_with_the_new_key(lake, people, tmp_path):
+    rotation.rotate(lake, PURPOSE, people["li"])
+    fresh = Settings(home=tmp_path / "fresh")
+    shutil.copytree(lake.landing, fresh.landing)
+    shutil.copytree(lake.keys, fresh.keys)
+    for feed in ("ecommerce_list", "ecommerce_order"):
+        ingest_feed(feed, settings=fresh)
+    for one in TABLES:
+        assert rows(lake, one) == rows(fresh, one)
+
+
+def test_later_batches_join_earlier_ones_and_nothing_comes_twice(lake, people):
+    count = len(rows(lake, "ecommerce.list"))
+    rotation.rotate(lake, PURPOSE, people["li"])
+    more = [row | {"list_no": f"53012026I9{n:08d}"} for n, row in enumerate(lists(20, seed=9))]
+    land(lake, "ecommerce.list", more, "b.csv")
+    ingest_feed("ecommerce_list", settings=lake)
+    assert len(rows(lake, "ecommerce.list")) == count + 20
+    buyers = {row[0] for row in rows(lake, "ecommerce.list", "DISTINCT buyer_id")}
+    assert len(buyers) == 61
+    # what the tables know of the batches they have seen outlives the forgotten log
+    assert DeltaTable(str(lake.silver("ecommerce.list"))).transaction_version("ecommerce.list")
+
+
+@pytest.mark.parametrize("point", ["rewritten:ecommerce.list", "before_key", "after_key"])
+def test_a_rotation_killed_anywhere_is_finished_by_the_same_command(lake, people, point):
+    class Killed(Exception):
+        pass
+
+    def reached(name: str) -> None:
+        if name == point:
+            raise Killed
+
+    old_key = load_keys(lake)[PURPOSE]
+    with pytest.raises(Killed):
+        rotation.rotate(lake, PURPOSE, people["li"], reached=reached)
+    with pytest.raises(BadArgumentsError, match="unfinished"):
+        rotation.rotate(lake, "officer", people["li"])
+    assert rotation.rotate(lake, PURPOSE, people["li"])["unmatched"] == 0
+    assert load_keys(lake)[PURPOSE] != old_key
+    assert not rotation.rotation_file(lake).exists()
+
+
+def test_a_pseudonym_without_original_stops_it_before_anything_changes(lake, people):
+    before = {one: rows(lake, one) for one in TABLES}
+    keys = load_keys(lake)
+    shutil.rmtree(lake.raw("ecommerce_order"))
+    with pytest.raises(DataContractError, match="no original"):
+        rotation.rotate(lake, PURPOSE, people["li"])
+    assert {one: rows(lake, one) for one in TABLES} == before
+    assert load_keys(lake) == keys
+    assert not rotation.rotation_file(lake).exists()
+
+
+def test_former_pseudonyms_in_derived_files_keep_it_open(lake, people):
+    lake.serving.mkdir(parents=True)
+    derived = lake.serving / "analyst.duckdb"
+    with duckdb.connect(str(derived)) as made:
+        made.execute("CREATE TABLE buyers AS SELECT ? AS buyer_id", [pseudonym(lake, CANARY["id"])])
+    with pytest.raises(DataContractError, match=r"serving/analyst\.duckdb"):
+        rotation.rotate(lake, PURPOSE, people["li"])
+    assert json.loads(rotation.rotation_file(lake).read_text())["phase"] == "prove"
+    derived.unlink()
+    assert rotation.rotate(lake, PURPOSE, people["li"])["former_pseudonyms_found"] == 0
+
+
+def test_only_a_security_officer_rotates_a_known_purpose(lake, people):
+    with pytest.raises(NotAllowedError, match="security-officer"):
+        rotation.rotate(lake, PURPOSE, people["wang"])
+    with pytest.raises(BadArgumentsError, match="no key"):
+        rotation.rotate(lake, "hobby", people["li"])
