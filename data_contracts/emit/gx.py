@@ -90,7 +90,7 @@ def aggregates_sql(contract: Contract, relation: str, now: str | None = None, di
     columns = ", ".join(
         f"{transpile(m.sql.replace('__now', moment), dialect)} AS {m.expectation.metric}" for m in metrics(contract)
     )
-    return f"SELECT {columns} FROM {relation}"  # noqa: S608 - names come from checked contracts
+    return f"SELECT {columns} FROM {relation}"
 
 
 def orphans_sql(contract: Contract, reference: Reference, relation: str, target: str, dialect: str = "duckdb") -> str:
@@ -107,7 +107,7 @@ def orphans_sql(contract: Contract, reference: Reference, relation: str, target:
     ours = ", ".join(map(quote, reference.fields))
     theirs = ", ".join(f"{quote(t)} AS {quote(f)}" for t, f in zip(reference.to_fields, reference.fields, strict=True))
     sql = (
-        f"WITH pointing AS (SELECT {ours}, COUNT(*) AS n FROM {relation} WHERE {given} GROUP BY {ours}), "  # noqa: S608
+        f"WITH pointing AS (SELECT {ours}, COUNT(*) AS n FROM {relation} WHERE {given} GROUP BY {ours}), "
         f"found AS (SELECT DISTINCT {theirs}, 1 AS is_there FROM {target}) "
         f"SELECT COALESCE(SUM(CASE WHEN is_there IS NULL THEN n ELSE 0 END) / SUM(n), 0) "
         f"AS {orphan_metric(reference)} FROM pointing LEFT JOIN found USING ({ours})"

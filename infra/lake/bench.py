@@ -5,8 +5,6 @@ with DuckDB alone, ingests them into a lake of its own, and prints seconds, CPU 
 depend on the machine; the ratio hardly does.
 """
 
-# ruff: noqa: S608 - the SQL is made of contracts and paths of ours; what people type never becomes part of it
-
 import argparse
 import json
 import resource

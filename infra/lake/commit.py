@@ -4,8 +4,6 @@ Parquet files are written first and become visible only through one commit that 
 application transaction, so a commit that happened can be recognised whatever happened to the process afterwards.
 """
 
-# ruff: noqa: S608 - the SQL is made of contracts and paths of ours; what people type never becomes part of it
-
 import fcntl
 import json
 import time

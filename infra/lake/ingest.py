@@ -4,8 +4,6 @@ One call takes all new files of a feed as one batch (several, when they are larg
 commits; the manifest of ``infra.lake.ledger`` makes a batch repeatable: killed anywhere, it is replayed to its end.
 """
 
-# ruff: noqa: S608 - the SQL is made of contracts and paths of ours; what people type never becomes part of it
-
 import os
 import shutil
 import time

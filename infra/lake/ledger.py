@@ -4,8 +4,6 @@ A manifest is created with the next free sequence number, complete or not at all
 it, the batch may be half committed: the next command that touches one of its tables replays it to the end first.
 """
 
-# ruff: noqa: S608 - the SQL is made of contracts and paths of ours; what people type never becomes part of it
-
 import hashlib
 import json
 import os

@@ -1,7 +1,5 @@
 """Looking at the lake: status, queries on silver, reasons of quarantine. Reads only."""
 
-# ruff: noqa: S608 - the SQL is made of contracts and paths of ours; what people type never becomes part of it
-
 from typing import Any
 
 import duckdb

@@ -240,7 +240,7 @@ def _one_row(connection: duckdb.DuckDBPyConnection, sql: str) -> dict[str, float
 def _aside(connection: duckdb.DuckDBPyConnection, settings: Settings) -> dict[str, float]:
     ledger = f"delta_scan({text(str(settings.silver('governance.batch')))})"
     rows = connection.execute(
-        f"SELECT contract_id, sum(rows_quarantined) / sum(rows_in) FROM {ledger} GROUP BY 1 HAVING sum(rows_in) > 0"  # noqa: S608
+        f"SELECT contract_id, sum(rows_quarantined) / sum(rows_in) FROM {ledger} GROUP BY 1 HAVING sum(rows_in) > 0"
     ).fetchall()
     return {contract_id: float(share) for contract_id, share in rows}
 
@@ -282,7 +282,7 @@ def measure_marts(settings: Settings | None = None, as_of: date | None = None) -
             figures = ", ".join(
                 ["count(*) AS row_count", *(f"{sql.replace('{this}', this)} AS {e.metric}" for sql, e in own)]
             )
-            row = _one_row(connection, f"SELECT {figures} FROM {this}")  # noqa: S608 - names of our own models
+            row = _one_row(connection, f"SELECT {figures} FROM {this}")
             measured.append(Measured(dataset.name, row, (volume, *(e for _, e in own))))
     finally:
         connection.close()

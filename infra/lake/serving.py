@@ -135,7 +135,7 @@ def _write(
             table = f"{SCHEMA}.{quote(dataset.name)}"
             select = ", ".join(f"{sql} AS {quote(name)}" for name, sql in shown.items())
             try:
-                connection.execute(f"CREATE TABLE {table} AS SELECT {select} FROM {source}")  # noqa: S608
+                connection.execute(f"CREATE TABLE {table} AS SELECT {select} FROM {source}")
             except duckdb.CatalogException as error:
                 raise BadArgumentsError(
                     f"{dataset.name} is not built: run `customs datasets build --select {dataset.layer}` first."
@@ -159,7 +159,7 @@ def _write(
 
 
 def _count(connection: duckdb.DuckDBPyConnection, relation: str) -> int:
-    row = connection.execute(f"SELECT count(*) FROM {relation}").fetchone()  # noqa: S608 - names of our own datasets
+    row = connection.execute(f"SELECT count(*) FROM {relation}").fetchone()
     return row[0] if row else 0
 
 
@@ -186,7 +186,7 @@ def _write_contents(
     )
     moment = datetime.now(UTC)
     connection.executemany(
-        f"INSERT INTO {table} VALUES (?, ?, ?, ?, ?)",  # noqa: S608 - constant name
+        f"INSERT INTO {table} VALUES (?, ?, ?, ?, ?)",
         [[p.dataset, about[p.dataset], p.rows, policy.version, moment] for p in published],
     )
     connection.execute(f"COMMENT ON TABLE {table} IS 'What this file holds and since when.'")
