@@ -1,0 +1,1 @@
+"""How rows move at scale: Spark jobs over the lake."""

@@ -1,0 +1,1 @@
+"""Which enterprises would pass an AEO validation: whom to cultivate."""

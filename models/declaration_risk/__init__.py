@@ -1,0 +1,1 @@
+"""Which declarations to inspect: the probability that an inspection finds a violation."""

@@ -1,0 +1,1 @@
+"""Probability that customs learns of a violation of an enterprise within the next 12 months."""

@@ -1,0 +1,96 @@
+"""Batch scoring: champion loaded once, broadcast to the Spark tasks, scores written back to the lake."""
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pyarrow as pa
+from mlflow import MlflowClient
+
+from infra.lake.commit import write_table
+from infra.runtime.settings import Settings
+from models import registry
+from models.declared import DeclaredFeatures
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+SCORED_DAYS = 31
+
+
+def score(
+    spark: "SparkSession",
+    settings: Settings,
+    client: MlflowClient,
+    features: DeclaredFeatures,
+    as_of: date,
+    days: int = SCORED_DAYS,
+) -> dict[str, Any]:
+    """Score one feature set with its champion and replace the scores of the day.
+
+    Args:
+        spark: running session.
+        settings: where features and scores are.
+        client: connected MLflow client.
+        features: the model's declared features.
+        as_of: built day of the feature set; key of the scores.
+        days: declarations of how many days back are scored.
+
+    Returns:
+        Report: outcome (``scored`` or ``skipped`` with reason), rows, version.
+    """
+    found = registry.champion(client, features.name)
+    if found is None:
+        return {"outcome": "skipped", "reason": "no champion yet", "rows": 0}
+    scorer = registry.load_scorer(features.name).scorer
+    rows = _asked(spark, settings, features, as_of, found, days)
+    columns = list(scorer.columns())
+    key = "declaration_no" if features.name == "declaration_risk" else "trader_id"
+    gives_evidence = features.name == "declaration_risk"
+    schema = f"{key} string, score double, reasons string" + (", evidence string" if gives_evidence else "")
+    shared = spark.sparkContext.broadcast(scorer)
+    scored = rows.select(key, *[c for c in columns if c != key]).mapInPandas(_explained(shared, key), schema).toPandas()
+    shared.unpersist()
+    scored = scored.sort_values(["score", key], ascending=[False, True], ignore_index=True)
+    scored["score"] = scored["score"].clip(0.0, 1.0)
+    scored["score_rank"] = range(1, len(scored) + 1)
+    scored["as_of"] = as_of
+    scored["model_name"], scored["model_version"] = features.name, found.version
+    scored["scored_at"] = datetime.now(UTC)
+    table = pa.Table.from_pandas(scored, preserve_index=False) if len(scored) else None
+    if table is None:
+        return {"outcome": "skipped", "reason": "nothing to score", "rows": 0}
+    write_table(f"scores.{features.name}", table, mode="replace", where={"as_of": as_of}, settings=settings)
+    return {"outcome": "scored", "rows": len(scored), "version": found.version}
+
+
+def _asked(
+    spark: "SparkSession",
+    settings: Settings,
+    features: DeclaredFeatures,
+    as_of: date,
+    champion: registry.Champion,
+    days: int,
+) -> "DataFrame":
+    """Return the rows a score is wanted for: recent declarations, or every enterprise at the day."""
+    from pyspark.sql import functions as F
+
+    rows = spark.read.format("delta").load(str(settings.features(features.name)))
+    rows = rows.where(F.col("as_of") == F.lit(as_of))
+    if source := champion.tags.get("source_system"):
+        rows = rows.where(F.col("source_system") == source)
+    if features.name == "declaration_risk":
+        # never a declaration whose outcome the champion may have learned from
+        first = max(as_of - timedelta(days=days - 1), date.fromisoformat(champion.tags["trained_until"]))
+        return rows.where(F.col("declared_on") >= F.lit(first))
+    rows = rows.where(F.col("snapshot_on") == F.lit(as_of))
+    return rows.where(F.col("validation_id").isNull()) if features.name == "aeo_candidate" else rows
+
+
+def _explained(shared: Any, key: str) -> Callable[[Iterable[pd.DataFrame]], Iterator[pd.DataFrame]]:
+    def explain(batches: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+        for batch in batches:
+            yield pd.concat([batch[[key]], shared.value.explain(batch)], axis=1)
+
+    return explain

@@ -1,0 +1,49 @@
+"""`customs features`: model features as of a date."""
+
+import json
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from infra.runtime.errors import BadArgumentsError
+from infra.runtime.report import RunReport
+from infra.runtime.settings import get_settings
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Build model features as of a date (Spark).",
+    epilog="Example:  customs features build --as-of 2026-11-20",
+)
+
+
+@app.callback()
+def _features() -> None:
+    """Build model features as of a date (Spark)."""
+
+
+@app.command(epilog="Example:  customs features build --as-of 2026-11-20 --only declaration_risk --json")
+def build(
+    as_of: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="Day the features look from.")],
+    only: Annotated[list[str] | None, typer.Option(help="Build only this set; may be given more than once.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the rows per set as JSON.")] = False,
+) -> None:
+    """Build the feature sets from silver, using nothing that became known on or after the day."""
+    from infra.runtime.spark import spark_session
+    from spark_jobs.features.build import FEATURE_SETS, build_features
+
+    if unknown := sorted(set(only or ()) - set(FEATURE_SETS)):
+        raise BadArgumentsError(f"No feature set {', '.join(unknown)}: there are {', '.join(FEATURE_SETS)}.")
+    settings = get_settings()
+    with RunReport("features build", settings, as_of=as_of.date().isoformat()) as report:
+        spark = spark_session("customs features", settings)
+        try:
+            rows = build_features(spark, settings, as_of.date(), only or FEATURE_SETS)
+        finally:
+            spark.stop()
+        report.figures["rows"] = rows
+    if as_json:
+        typer.echo(json.dumps({"as_of": as_of.date().isoformat(), "rows": rows}))
+        return
+    for name, count in rows.items():
+        typer.echo(f"{name}: {count} rows as of {as_of.date()}")

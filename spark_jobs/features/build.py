@@ -1,0 +1,68 @@
+"""Builds feature sets in one Spark session and replaces their ``as_of`` partition."""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import TYPE_CHECKING
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from infra.runtime.settings import Settings
+from spark_jobs.features import aeo_candidate, declaration_risk, enterprise_risk
+from spark_jobs.features.enterprise_state import describe
+from spark_jobs.features.past import lay_together
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+FEATURE_SETS = ("declaration_risk", "enterprise_risk", "aeo_candidate")
+
+
+def build_features(
+    spark: "SparkSession", settings: Settings, as_of: date, only: Sequence[str] = FEATURE_SETS
+) -> dict[str, int]:
+    """Build feature sets as of a day and write them to ``settings.features(name)``.
+
+    The same day built twice replaces its own partition: a retry changes nothing.
+
+    Args:
+        spark: running session, shared by all sets.
+        settings: where the lake is.
+        as_of: day the features look from.
+        only: names of the sets to write.
+
+    Returns:
+        Rows written per set.
+    """
+    declarations = declaration_risk.build(spark, settings, as_of).localCheckpoint()
+    made = {"declaration_risk": declarations} if "declaration_risk" in only else {}
+    points = {}
+    if "enterprise_risk" in only:
+        points["enterprise_risk"] = enterprise_risk.points(spark, settings, as_of, declarations)
+    if "aeo_candidate" in only:
+        points["aeo_candidate"] = aeo_candidate.points(spark, settings, as_of)
+    if points:
+        # both sets ask the same questions about enterprises, at different days: answered in one pass
+        asked = lay_together(*[p.withColumn("feature_set", F.lit(name)) for name, p in points.items()])
+        described = describe(spark, settings, as_of, declarations, asked).localCheckpoint()
+        for name, columns in points.items():
+            own = described.where(F.col("feature_set") == name)
+            foreign = [c for p in points.values() for c in p.columns if c not in columns.columns]
+            own = own.drop("feature_set", *foreign)
+            made[name] = enterprise_risk.build(own, as_of) if name == "enterprise_risk" else aeo_candidate.build(own)
+    return {name: _replace(spark, settings, name, as_of, made[name]) for name in FEATURE_SETS if name in made}
+
+
+def _replace(spark: "SparkSession", settings: Settings, name: str, as_of: date, rows: DataFrame) -> int:
+    path = str(settings.features(name))
+    (
+        rows.withColumn("as_of", F.lit(as_of))
+        .write.format("delta")
+        .mode("overwrite")
+        .option("replaceWhere", f"as_of = '{as_of.isoformat()}'")
+        .option("mergeSchema", "true")
+        .option("delta.enableDeletionVectors", "false")
+        .partitionBy("as_of")
+        .save(path)
+    )
+    return spark.read.format("delta").load(path).where(F.col("as_of") == F.lit(as_of)).count()

@@ -1,0 +1,147 @@
+"""Training, gate and scoring on the small lake, with MLflow in a file."""
+
+import json
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from deltalake import DeltaTable
+
+from infra.runtime.errors import TryAgainError
+from infra.runtime.settings import Settings
+from models import registry, scoring, training
+from models.recipes import recipe_of
+
+pytestmark = pytest.mark.spark
+
+
+@pytest.fixture(scope="module")
+def settings(built):
+    """The built lake with a tracking store of its own."""
+    store = f"sqlite:///{built.home}/mlflow.db"
+    return built.model_copy(update={"mlflow_tracking_uri": store})
+
+
+@pytest.fixture(scope="module")
+def client(settings):
+    return registry.connect(settings)
+
+
+@pytest.fixture(scope="module")
+def trained(spark, settings, client, lake):
+    """Declaration risk, trained once."""
+    return training.train(spark, settings, client, recipe_of("declaration_risk"), lake.AS_OF)
+
+
+def test_first_model_that_beats_the_baseline_becomes_champion_with_its_card(trained, settings, client):
+    assert trained["promoted"], trained["reason"]
+    champion = registry.champion(client, "declaration_risk")
+    assert champion.version == trained["version"]
+    assert champion.tags["source_system"] == "single_window"
+    assert champion.tags["as_of"] == "2026-10-15"
+    assert champion.metrics["holdout.auc"] > champion.metrics["baseline.auc"]
+    card = training.card_path(settings, "declaration_risk").read_text()
+    assert f"version {trained['version']}" in card
+    assert "Limits" in card
+
+
+def test_a_challenger_no_better_than_the_champion_leaves_the_alias(spark, trained, settings, client, lake):
+    again = training.train(spark, settings, client, recipe_of("declaration_risk"), lake.AS_OF)
+    # the same rows and seeds give the same model, and equal is not better
+    assert not again["promoted"]
+    assert "champion" in again["reason"]
+    assert again["metrics"] == trained["metrics"]
+    assert registry.champion(client, "declaration_risk").version == trained["version"]
+
+
+def test_shuffled_labels_are_not_learnable(trained, client):
+    metrics = registry.champion(client, "declaration_risk").metrics
+    assert metrics["permuted_auc"] == pytest.approx(0.5, abs=0.15)
+
+
+def test_champion_scores_pandas_rows_whatever_columns_they_lack(trained):
+    model = mlflow.pyfunc.load_model("models:/declaration_risk@champion")
+    rows = pd.DataFrame({"hs6_code": ["850110", "220421"], "customs_value": [100.0, 5.0], "net_mass_kg": [10.0, 10.0]})
+    found = model.predict(rows)
+    assert found["score"].between(0, 1).all()
+    reasons = json.loads(found["reasons"].iloc[0])
+    assert reasons[0].keys() == {"feature", "value", "contribution"}
+    assert abs(reasons[0]["contribution"]) >= abs(reasons[-1]["contribution"])
+
+
+def test_scores_land_in_their_table_and_replace_themselves(spark, trained, settings, client, lake):
+    features = recipe_of("declaration_risk").features
+    for _ in range(2):
+        report = scoring.score(spark, settings, client, features, lake.AS_OF)
+    rows = DeltaTable(str(settings.silver("scores.declaration_risk"))).to_pandas()
+    assert report["outcome"] == "scored"
+    assert len(rows) == report["rows"] > 50
+    assert sorted(rows["score_rank"]) == list(range(1, len(rows) + 1))
+    assert rows.sort_values("score_rank")["score"].is_monotonic_decreasing
+    assert set(rows["evidence"]) <= {"seen_before", "new_pattern"}
+    assert (rows["model_version"] == trained["version"]).all()
+
+
+def test_enterprises_and_candidates_are_trained_and_scored(spark, settings, client, lake):
+    for name in ("enterprise_risk", "aeo_candidate"):
+        result = training.train(spark, settings, client, recipe_of(name), lake.AS_OF)
+        assert result["metrics"]["auc"] > 0.55, result
+        if not result["promoted"]:
+            registry.promote(client, name, result["version"])
+        report = scoring.score(spark, settings, client, recipe_of(name).features, lake.AS_OF)
+        assert report["rows"] > 20
+    assert set(registry.overview(client, ("enterprise_risk", "aeo_candidate"))["enterprise_risk"]) == {
+        "version",
+        "alias",
+        "metrics",
+    }
+
+
+def test_risk_grows_with_the_months_ahead(settings):
+    scorer = registry.load_scorer("enterprise_risk").scorer
+    rows = pd.DataFrame({c: [np.nan, np.nan] for c in scorer.numeric} | {c: ["", ""] for c in scorer.categorical})
+    assert (scorer.predict(rows, 12) > scorer.predict(rows, 3)).all()
+
+
+def test_no_champion_means_nothing_is_scored(spark, settings, client, lake, tmp_path):
+    empty = registry.connect(settings.model_copy(update={"mlflow_tracking_uri": f"sqlite:///{tmp_path}/none.db"}))
+    report = scoring.score(spark, settings, empty, recipe_of("aeo_candidate").features, lake.AS_OF)
+    registry.connect(settings)
+    assert report == {"outcome": "skipped", "reason": "no champion yet", "rows": 0}
+
+
+def test_origins_are_never_mixed():
+    rows = pd.DataFrame({"source_system": ["kcs"] * 3 + ["single_window"] * 2})
+    assert training.choose_source(rows, None) == "kcs"
+    assert training.choose_source(rows, "single_window") == "single_window"
+    with pytest.raises(training.TooFewLabelsError, match="no labels of source system x"):
+        training.choose_source(rows, "x")
+    with pytest.raises(training.TooFewLabelsError, match="no labels are known"):
+        training.choose_source(rows.head(0), None)
+
+
+def test_a_server_that_is_down_asks_to_try_again(tmp_path):
+    with pytest.raises(TryAgainError, match="customs up"):
+        registry.connect(Settings(home=tmp_path, mlflow_tracking_uri="http://127.0.0.1:9"))
+
+
+def test_evaluation_of_a_small_sample_of_the_korean_files(spark, lake, tmp_path):
+    folder = Path(__file__).parents[3] / "shared" / "data" / "kcs"
+    if not folder.is_dir():
+        pytest.skip("the Korean files lie in ../shared/data/kcs, which is not there")
+    from models.declaration_risk.evaluate import evaluate
+
+    train, test = tmp_path / "train.csv", tmp_path / "test.csv"
+    for source, target, lines in (("train", train, 6000), ("valid", test, 2000)):
+        text = (folder / f"df_syn_{source}_eng.csv").read_text(encoding="utf-8").splitlines()
+        target.write_text("\n".join(text[: lines + 1]) + "\n", encoding="utf-8")
+    figures, warning = evaluate(lake.home(), "kcs", [train], [test], spark=spark)
+    assert set(figures) == {"all", "unseen", "lookup"}
+    assert set(figures["all"]) == {"n", "base_rate", "auc", "pr_auc", "p_at", "r_at"}
+    assert set(figures["unseen"]["p_at"]) == {"1", "2", "5", "10"}
+    assert figures["all"]["n"] == 2000
+    assert figures["all"]["auc"] > 0.75
+    assert 0.52 < figures["unseen"]["auc"] < 0.70
+    assert warning is None
