@@ -25,7 +25,7 @@ test: setup  ## every test (up to 20 minutes)
 	@.venv/bin/python -m pytest
 
 test-fast: setup  ## tests that start no Java and no services (90 seconds)
-	@.venv/bin/python -m pytest -m "not spark and not services and not datasets"
+	@.venv/bin/python -m pytest -n 2 --dist loadfile -m "not spark and not services and not datasets and not slow"
 
 lint: setup  ## ruff, import direction, SQL, YAML
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/lint-imports

@@ -98,7 +98,7 @@ def built_days(settings: Settings, name: str) -> list[date]:
 
 
 def feature_day(settings: Settings, name: str, as_of: date | None) -> date | None:
-    """Return the day to work on: the one given if it was built (or the set is empty), else the latest built.
+    """Return the day to work on: the one given, by default the latest built; None while the set has no rows at all.
 
     Raises:
         BadArgumentsError: the feature set was never built, or not for the day asked for.
@@ -106,10 +106,11 @@ def feature_day(settings: Settings, name: str, as_of: date | None) -> date | Non
     if not DeltaTable.is_deltatable(str(settings.features(name))):
         raise BadArgumentsError(f"Feature set {name} was never built: run `customs features build --as-of DAY` first.")
     days = built_days(settings, name)
+    if not days:
+        return None
     if as_of is None:
-        return days[-1] if days else None
-    # a day without rows leaves no partition behind
-    if days and as_of not in days and as_of > days[-1]:
+        return days[-1]
+    if as_of not in days:
         raise BadArgumentsError(
             f"Feature set {name} was last built for {days[-1]}: run `customs features build --as-of {as_of}` first."
         )

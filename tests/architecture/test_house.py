@@ -103,6 +103,7 @@ def commands() -> list[list[str]]:
     return [[room] for room in NAMED]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", commands(), ids=" ".join)
 def test_every_room_answers_help_and_teaches_by_example(words):
     def help_of(*parts: str) -> str:

@@ -18,6 +18,8 @@ from infra.runtime.errors import BadArgumentsError, DataContractError
 
 from .conftest import CANARY, PASSWORD, PERSONS
 
+pytestmark = pytest.mark.slow
+
 IDENTIFIERS = [CANARY["id"], CANARY["phone"], CANARY["address"]]
 TABLES = ("ecommerce.list", "ecommerce.order")
 

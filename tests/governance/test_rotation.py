@@ -20,6 +20,8 @@ from infra.runtime.settings import Settings
 
 from .conftest import CANARY, PERSONS, land, lists
 
+pytestmark = pytest.mark.slow
+
 PURPOSE = "ecommerce_person"
 TABLES = ("ecommerce.list", "ecommerce.order")
 

@@ -10,6 +10,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from infra.lake.maintain import maintain
 
+pytestmark = pytest.mark.slow
+
 FEED, TABLE = "ecommerce_payment", "ecommerce.payment"
 POINTS = ["sealed", "manifest", *(f"{at}:{TABLE}" for at in ("judged", "quarantine", "written", "merged", "silver")),
           "before_ledger", "after_ledger"]  # fmt: skip
