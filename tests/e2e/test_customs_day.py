@@ -1,5 +1,9 @@
 """From landed files to rendered charts on the real services, twice."""
 
+import csv
+import gzip
+import itertools
+import json
 import os
 import signal
 import time
@@ -86,23 +90,43 @@ def test_hidden_truth_is_out_of_reach_of_jobs(small_day):
             assert "truth" not in path.name.lower(), path
 
 
-def test_no_identity_number_reaches_silver_or_a_role_file(small_day):
-    import gzip
-    import re
+def text_tables(platform):
+    """Relations of the silver tables, and the role files, by name."""
+    silver = {path.name: f"delta_scan('{path}')" for path in (platform.home / "lake/silver").iterdir()}
+    roles = {path.stem: path for path in (platform.home / "serving").glob("*.duckdb")}
+    assert set(roles) == {"manager", "analyst", "steward"}
+    return silver, roles
+
+
+def test_no_identity_number_reaches_silver_a_role_file_or_a_log(small_day):
+    from infra.runtime.duck import duck_connection
+    from infra.runtime.settings import Settings
 
     landed = sorted((small_day.home / "landing/ecommerce_list").rglob("*.csv.gz"))[-1]
-    with gzip.open(landed, "rt", encoding="utf-8") as lines:
-        numbers = re.findall(r"\b\d{17}[\dX]\b", "".join(next(lines) for _ in range(400)))
-    people = [number.encode() for number in dict.fromkeys(numbers) if not number.startswith("9")][:50]
+    with gzip.open(landed, "rt", encoding="utf-8", newline="") as lines:
+        people = list(dict.fromkeys(row["buyerIdNumber"] for row in itertools.islice(csv.DictReader(lines), 200)))
+    people = [number for number in people if number and len(number) >= 15]
     assert len(people) >= 20
-    searched = 0
-    for place in ("lake/silver", "serving", "warehouse", "logs"):
-        for path in (small_day.home / place).rglob("*"):
-            if path.is_file():
-                searched += 1
-                stored = path.read_bytes()
-                assert not any(number in stored for number in people), path
-    assert searched > 100
+    silver, roles = text_tables(small_day)
+    with duck_connection(settings=Settings(home=small_day.home)) as lake:
+        tables = list(silver.values())
+        for role, path in roles.items():
+            lake.execute(f"ATTACH '{path}' AS {role} (READ_ONLY)")
+            found = lake.execute(
+                "SELECT table_schema, table_name FROM information_schema.tables WHERE table_catalog = ?", [role]
+            ).fetchall()
+            assert found, role
+            tables += [f'{role}."{schema}"."{name}"' for schema, name in found]
+        for table in tables:
+            described = lake.execute(f"DESCRIBE SELECT * FROM {table}").fetchall()
+            if words := ", ".join(f'"{name}"' for name, kind, *_ in described if kind == "VARCHAR"):
+                hits = lake.execute(f"SELECT count(*) FROM {table} WHERE list_has_any([{words}], $1)", [people])
+                assert hits.fetchone() == (0,), table
+    logs = [path for path in (small_day.home / "logs").rglob("*") if path.is_file()]
+    assert logs
+    for path in logs:
+        stored = path.read_bytes()
+        assert not any(number.encode() in stored for number in people), path
 
 
 def test_a_manager_sees_every_dashboard_drawn(small_day, tmp_path):
@@ -114,8 +138,6 @@ def test_a_manager_sees_every_dashboard_drawn(small_day, tmp_path):
 
 def test_every_chart_returns_rows_through_the_chart_data_interface(small_day):
     done = small_day.run("dashboards", "publish", "--json")
-    import json
-
     told = json.loads(done.stdout)
     assert set(told["dashboards"]) == DASHBOARDS
     assert told["charts"] >= 24
