@@ -7,7 +7,6 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 from typer.core import TyperCommand
 
@@ -31,7 +30,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON."
 class SeveralValues(TyperCommand):
     """Lets an option that may be repeated take several values at once: ``--train a.csv b.csv``."""
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Write ``--train a b`` as ``--train a --train b``."""
         several = {o for p in self.params if getattr(p, "multiple", False) for o in p.opts}
         named = {o for p in self.params for o in p.opts}

@@ -16,7 +16,8 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
-from mlflow.types import ColSpec, Schema
+from mlflow.pyfunc.model import PythonModel
+from mlflow.types import ColSpec, Schema, TensorSpec
 
 from infra.runtime.errors import TryAgainError
 from infra.runtime.settings import Settings
@@ -25,7 +26,7 @@ CHAMPION = "champion"
 _REQUIREMENTS = ("mlflow", "pandas", "scikit-learn", "scipy", "xgboost-cpu")
 
 
-class RegisteredScorer(mlflow.pyfunc.PythonModel):
+class RegisteredScorer(PythonModel):
     """Scores pandas rows: score, reasons, and evidence where the model gives it."""
 
     def load_context(self, context: Any) -> None:
@@ -81,8 +82,9 @@ def champion(client: MlflowClient, name: str) -> Champion | None:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
         raise
-    metrics = client.get_run(found.run_id).data.metrics
-    return Champion(name, str(found.version), dict(found.tags), dict(metrics), found.run_id)
+    run_id = str(found.run_id)
+    metrics = client.get_run(run_id).data.metrics
+    return Champion(name, str(found.version), dict(found.tags), dict(metrics), run_id)
 
 
 def load_scorer(name: str) -> RegisteredScorer:
@@ -118,8 +120,8 @@ def register(
         The new version.
     """
     _experiment(client, settings, name)
-    inputs = Schema([ColSpec(kind, column, required=False) for column, kind in scorer.columns().items()])
-    outputs = [ColSpec("double", "score"), ColSpec("string", "reasons")]
+    columns: list[ColSpec | TensorSpec] = [ColSpec(k, c, required=False) for c, k in scorer.columns().items()]
+    outputs: list[ColSpec | TensorSpec] = [ColSpec("double", "score"), ColSpec("string", "reasons")]
     with mlflow.start_run(tags=dict(tags)) as run, tempfile.TemporaryDirectory() as folder:
         mlflow.log_params({k: str(v)[:500] for k, v in params.items()})
         mlflow.log_metrics(dict(metrics))
@@ -134,7 +136,7 @@ def register(
             name="model",
             python_model=RegisteredScorer(),
             artifacts=artifacts,
-            signature=ModelSignature(inputs=inputs, outputs=Schema(outputs)),
+            signature=ModelSignature(inputs=Schema(columns), outputs=Schema(outputs)),
             pip_requirements=[f"{package}=={version(package)}" for package in _REQUIREMENTS],
             registered_model_name=name,
         )

@@ -50,7 +50,9 @@ def score(
     gives_evidence = features.name == "declaration_risk"
     schema = f"{key} string, score double, reasons string" + (", evidence string" if gives_evidence else "")
     shared = spark.sparkContext.broadcast(scorer)
-    scored = rows.select(key, *[c for c in columns if c != key]).mapInPandas(_explained(shared, key), schema).toPandas()
+    scored: pd.DataFrame = (
+        rows.select(key, *[c for c in columns if c != key]).mapInPandas(_explained(shared, key), schema).toPandas()
+    )
     shared.unpersist()
     scored = scored.sort_values(["score", key], ascending=[False, True], ignore_index=True)
     scored["score"] = scored["score"].clip(0.0, 1.0)

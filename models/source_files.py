@@ -69,7 +69,7 @@ def _columns(layout: Layout) -> str:
             typed[name] = cast_expression(field, raw, table.format_of(name), time_zone=layout.time_zone)
     item = load_contract("declarations.declaration_item")
     # DuckDB lets a select list refer to its own names, so a derivation reads the typed fields
-    typed["hs6_code"] = item.field("hs6_code").derivation
+    typed["hs6_code"] = item.field("hs6_code").derivation or "NULL"
     return ", ".join(
         f"CAST({sql} AS DOUBLE) AS {quote(name)}" if name in _NUMBERS else f"{sql} AS {quote(name)}"
         for name, sql in typed.items()

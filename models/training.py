@@ -126,7 +126,7 @@ def read_features(spark: "SparkSession", settings: Settings, features: DeclaredF
         frame = frame.where(F.col("months_observed") > 0)
     else:
         frame = frame.where(F.col(features.label).isNotNull())
-    rows = frame.select(*features.columns).toPandas()
+    rows: pd.DataFrame = frame.select(*features.columns).toPandas()
     rows[features.time] = pd.to_datetime(rows[features.time]).dt.date
     return rows.sort_values([features.time, *features.key], kind="stable", ignore_index=True)
 

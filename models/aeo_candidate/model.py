@@ -23,8 +23,8 @@ class CandidateModel:
 
     numeric: tuple[str, ...]
     categorical: tuple[str, ...]
-    encoder: Encoder | None = None
-    blend: Blend | None = None
+    encoder: Encoder = field(init=False, repr=False)
+    blend: Blend = field(init=False, repr=False)
     platt: Platt = field(default_factory=Platt)
 
     def columns(self) -> dict[str, str]:

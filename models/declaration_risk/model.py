@@ -125,7 +125,7 @@ class Memory:
     """Deep extra-trees on the raw fields of the tuple, every row, no key: answers what came before."""
 
     codes: dict[str, dict[str, int]] = field(default_factory=dict)
-    forest: ExtraTreesClassifier | None = None
+    forest: ExtraTreesClassifier = field(init=False, repr=False)
 
     def fit(self, goods: pd.DataFrame, label: np.ndarray, weight: np.ndarray) -> "Memory":
         """Train on all rows."""
@@ -196,8 +196,8 @@ class GatedRiskModel:
     memory: Memory = field(default_factory=Memory)
     gate: Gate = field(default_factory=Gate)
     deviations: Deviations = field(default_factory=Deviations)
-    encoder: Encoder | None = None
-    blend: Blend | None = None
+    encoder: Encoder = field(init=False, repr=False)
+    blend: Blend = field(init=False, repr=False)
     platt: Platt = field(default_factory=Platt)
     n_tuples: int = 0
 

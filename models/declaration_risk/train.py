@@ -66,16 +66,16 @@ def fit(spark: "SparkSession", parts: Split) -> GatedRiskModel:
     """
     weight = inclusion_weight(parts.train)
     kinds = [parts.notes["columns"]] if "columns" in parts.notes else ["goods and context", "goods"]
-    best: tuple[float, GatedRiskModel, str] | None = None
+    best: list[tuple[float, GatedRiskModel, str]] = []
     for kind in kinds:
         wide = kind != "goods"
         model = GatedRiskModel(FEATURES.numeric if wide else (), FEATURES.categorical if wide else ())
         model.fit(spark, parts.train, parts.train_label, weight)
         # what is left to judge by: goods not seen before, where the generaliser speaks
         auc = ranking_metrics(parts.calibration_label, model.generalise(parts.calibration))["auc"] or 0.0
-        if best is None or auc > best[0]:
-            best = (auc, model, kind)
-    _, model, parts.notes["columns"] = best
+        best.append((auc, model, kind))
+    # the first of equals
+    _, model, parts.notes["columns"] = max(best, key=lambda found: found[0])
     if len(parts.calibration):
         # unweighted: selection looks at the same columns, so inspected rows are calibrated for all, with less noise
         model.calibrate(parts.calibration, parts.calibration_label)

@@ -7,6 +7,7 @@ hazard h of that month for an enterprise without a violation since the snapshot;
 """
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -62,8 +63,8 @@ class HazardModel:
 
     numeric: tuple[str, ...]
     categorical: tuple[str, ...]
-    encoder: Encoder | None = None
-    blend: Blend | None = None
+    encoder: Encoder = field(init=False, repr=False)
+    blend: Blend = field(init=False, repr=False)
     platt: Platt = field(default_factory=Platt)
     furthest: int = 1
 
@@ -122,7 +123,7 @@ class HazardModel:
         return self.blend.logits(self._matrix(frame, ahead))
 
 
-def strongest(blend: Blend, matrix: pd.DataFrame, top: int, leave_out: set[str] = frozenset()) -> list[str]:
+def strongest(blend: Blend, matrix: pd.DataFrame, top: int, leave_out: Collection[str] = ()) -> list[str]:
     """Return per row the strongest contributions as JSON: [{feature, value, contribution}]."""
     parts, values, names = blend.contributions(matrix), matrix.to_numpy(), list(matrix.columns)
     order = np.argsort(-np.abs(parts), axis=1)

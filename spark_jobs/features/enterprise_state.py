@@ -21,12 +21,13 @@ MONTHS_BACK = 36
 
 def first_day_of_history(declarations: DataFrame) -> date | None:
     """Return the first day with a declaration, None when there is none."""
-    return declarations.agg(F.min("declared_on")).first()[0]
+    first = declarations.agg(F.min("declared_on")).first()
+    return first[0] if first else None
 
 
 def month_starts(start: date, as_of: date) -> list[date]:
     """Return the first days of the months after ``start`` up to ``as_of``, at most 36 of them."""
-    months = []
+    months: list[date] = []
     year, month = start.year, start.month
     while True:
         year, month = (year + 1, 1) if month == 12 else (year, month + 1)

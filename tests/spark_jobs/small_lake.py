@@ -15,6 +15,8 @@ from data_contracts.loader import load_contract
 from infra.runtime.settings import Settings
 
 FIRST, AS_OF = date(2025, 7, 1), date(2026, 10, 15)
+# removed when the test process ends
+_HOMES = []
 _RECORD = {
     "source_system": "single_window",
     "batch_id": "b",
@@ -203,8 +205,14 @@ def _plain(kind):
 
 def home(**given):
     """Return settings of an empty home that keeps Spark small."""
-    folder = Path(tempfile.mkdtemp(prefix="lake"))
-    return Settings(home=folder, spark_master="local[2]", spark_shuffle_partitions=2, spark_driver_memory="1g", **given)
+    _HOMES.append(tempfile.TemporaryDirectory(prefix="small-lake-", ignore_cleanup_errors=True))
+    return Settings(
+        home=Path(_HOMES[-1].name),
+        spark_master="local[2]",
+        spark_shuffle_partitions=2,
+        spark_driver_memory="1g",
+        **given,
+    )
 
 
 @cache
