@@ -20,7 +20,7 @@ from typing import Any
 
 from werkzeug.security import check_password_hash, generate_password_hash
 
-from infra.governance import audit
+from infra.runtime import audit
 from infra.runtime.errors import BadArgumentsError
 from infra.runtime.settings import Settings
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from infra.governance import audit
+from infra.runtime import audit
 from infra.runtime.errors import DataContractError
 from infra.runtime.settings import get_settings
 

@@ -21,11 +21,12 @@ from data_contracts import load_contract
 from data_contracts.emit.sql import hmac_sha256, quote, text
 from data_contracts.model import Contract
 from data_contracts.policy import load_policy
-from infra.governance import audit, sharing
+from infra.governance import sharing
 from infra.governance.accounts import Account, NotAllowedError, write_owner_only
 from infra.governance.leaks import Leak, scan
 from infra.governance.sharing import Assessment, Request
 from infra.lake.commit import table_view
+from infra.runtime import audit
 from infra.runtime.duck import duck_connection
 from infra.runtime.errors import BadArgumentsError, DataContractError
 from infra.runtime.settings import Settings

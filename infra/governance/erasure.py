@@ -26,13 +26,14 @@ from deltalake import DeltaTable
 
 from data_contracts import load_contracts
 from data_contracts.emit.sql import quote, text
-from infra.governance import audit, delivery, sharing, vault
+from infra.governance import delivery, sharing, vault
 from infra.governance.accounts import Account, NotAllowedError, write_owner_only
 from infra.governance.history import forget_history
 from infra.governance.search import Needles, files_of, hits_in, search
 from infra.lake import ledger
 from infra.lake.commit import table_locks
 from infra.lake.pseudonym import load_keys
+from infra.runtime import audit
 from infra.runtime.duck import duck_connection
 from infra.runtime.errors import BadArgumentsError, DataContractError, TryAgainError
 from infra.runtime.settings import Settings

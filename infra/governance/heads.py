@@ -4,7 +4,7 @@ from collections import Counter
 from datetime import UTC, date, datetime
 from typing import Any
 
-from infra.governance import audit
+from infra.runtime import audit
 from infra.runtime.settings import Settings, get_settings
 
 AUDIT_HEAD = "governance.audit_head"

@@ -22,7 +22,6 @@ from deltalake import CommitProperties, DeltaTable
 from data_contracts import load_contract
 from data_contracts.emit.sql import hmac_sha256, quote
 from data_contracts.model import Contract, Field
-from infra.governance import audit
 from infra.governance.accounts import Account, NotAllowedError, write_owner_only
 from infra.governance.history import forget_history
 from infra.governance.originals import pseudonym_fields, read_originals
@@ -30,6 +29,7 @@ from infra.governance.search import Hit, Needles, search
 from infra.lake import ledger
 from infra.lake.commit import add_actions, table_locks, table_view
 from infra.lake.pseudonym import KEY_BYTES, key_file, load_keys
+from infra.runtime import audit
 from infra.runtime.duck import duck_connection
 from infra.runtime.errors import BadArgumentsError, DataContractError, TryAgainError
 from infra.runtime.settings import Settings

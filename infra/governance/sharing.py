@@ -33,9 +33,9 @@ from data_contracts.emit.masks import column_expression
 from data_contracts.errors import ContractError
 from data_contracts.model import Contract, Field
 from data_contracts.policy import Policy, load_policy
-from infra.governance import audit
 from infra.governance.accounts import Account, NotAllowedError
 from infra.governance.workdays import add_working_days
+from infra.runtime import audit
 from infra.runtime.errors import BadArgumentsError, TryAgainError
 from infra.runtime.settings import Settings
 

@@ -29,10 +29,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from data_contracts import load_contract
 from data_contracts.emit.sql import hmac_sha256
-from infra.governance import audit
 from infra.governance.accounts import Account, NotAllowedError, write_owner_only
 from infra.governance.originals import read_originals
 from infra.lake.pseudonym import load_keys
+from infra.runtime import audit
 from infra.runtime.duck import duck_connection
 from infra.runtime.errors import BadArgumentsError, DataContractError
 from infra.runtime.settings import Settings

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from infra.governance import audit
+from infra.runtime import audit
 from infra.runtime.errors import BadArgumentsError
 
 
@@ -204,7 +204,7 @@ def test_an_event_needs_a_name_an_actor_and_plain_detail(settings):
 
 def test_four_processes_keep_one_chain(settings):
     code = (
-        "import sys\nfrom pathlib import Path\nfrom infra.governance import audit\n"
+        "import sys\nfrom pathlib import Path\nfrom infra.runtime import audit\n"
         "from infra.runtime.settings import Settings\n"
         "s=Settings(home=Path(sys.argv[1]))\n"
         "for n in range(25): audit.record('query.run', sys.argv[2], f'q-{n}', {'n': n}, settings=s)\n"

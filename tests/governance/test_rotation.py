@@ -9,11 +9,12 @@ import duckdb
 import pytest
 from deltalake import DeltaTable
 
-from infra.governance import audit, rotation, search
+from infra.governance import rotation, search
 from infra.governance.accounts import NotAllowedError
 from infra.governance.search import Needles
 from infra.lake.ingest import ingest_feed
 from infra.lake.pseudonym import key_file, load_keys
+from infra.runtime import audit
 from infra.runtime.duck import duck_connection
 from infra.runtime.errors import BadArgumentsError, DataContractError
 from infra.runtime.settings import Settings
