@@ -22,7 +22,8 @@ status:  ## services, feeds, datasets, models, dashboards, addresses
 
 test: setup  ## every test (up to 20 minutes)
 	@$(PYTHON) infra/services/bootstrap.py --browser
-	@.venv/bin/python -m pytest
+	@.venv/bin/python -m pytest -n 2 --dist loadfile -m "not services"
+	@.venv/bin/python -m pytest -m services
 
 test-fast: setup  ## tests that start no Java and no services (90 seconds)
 	@.venv/bin/python -m pytest -n 2 --dist loadfile -m "not spark and not services and not datasets and not slow"
