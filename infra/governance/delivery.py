@@ -32,6 +32,8 @@ from infra.runtime.errors import BadArgumentsError, DataContractError
 from infra.runtime.settings import Settings
 
 ROW_ID = "share_row_id"
+# columns a share has beside those of its contract: (grade, category)
+OWN_COLUMNS = {ROW_ID: ("L1", "platform_ops"), "records": ("L2", "statistics")}
 _ROW_ID = re.compile(r"^([0-9a-f]{8})([0-9a-f]{24})$")
 
 

@@ -19,6 +19,18 @@ from infra.runtime.settings import Settings, get_settings
 SCHEMA = "mart"
 # a reader of a role file can neither read other files nor change that
 LOCKED = {"enable_external_access": False, "lock_configuration": True}
+# every role file tells what it holds and since when, in a table that is graded like any other
+CONTENTS_TABLE = "published"
+CONTENTS = {
+    name: {"type": kind, "description": description, "grade": "L1", "category": "platform_ops"}
+    for name, kind, description in (
+        ("dataset", "VARCHAR", "Table of this file."),
+        ("description", "VARCHAR", "What its rows are."),
+        ("records", "BIGINT", "Rows of the table."),
+        ("policy_version", "VARCHAR", "Version of the access policy the file was made by."),
+        ("published_at", "TIMESTAMPTZ", "When the file was made."),
+    )
+}
 
 
 @dataclass(frozen=True)
@@ -179,17 +191,17 @@ def _write_contents(
     connection: duckdb.DuckDBPyConnection, published: list[Published], meant: list[Dataset], policy: Policy
 ) -> None:
     about = {dataset.name: dataset.description for dataset in meant}
-    table = f"{SCHEMA}.published"
-    connection.execute(
-        f"CREATE TABLE {table} (dataset VARCHAR, description VARCHAR, records BIGINT, "
-        "policy_version VARCHAR, published_at TIMESTAMPTZ)"
-    )
+    table = f"{SCHEMA}.{CONTENTS_TABLE}"
+    columns = ", ".join(f"{name} {about['type']}" for name, about in CONTENTS.items())
+    connection.execute(f"CREATE TABLE {table} ({columns})")
     moment = datetime.now(UTC)
     connection.executemany(
         f"INSERT INTO {table} VALUES (?, ?, ?, ?, ?)",
         [[p.dataset, about[p.dataset], p.rows, policy.version, moment] for p in published],
     )
     connection.execute(f"COMMENT ON TABLE {table} IS 'What this file holds and since when.'")
+    for name, about in CONTENTS.items():
+        connection.execute(f"COMMENT ON COLUMN {table}.{name} IS {text(about['description'])}")
 
 
 def open_role_file(role: str, settings: Settings | None = None) -> duckdb.DuckDBPyConnection:
@@ -220,7 +232,7 @@ def _verify(path: Path, published: list[Published], settings: Settings) -> None:
             [SCHEMA],
         ).fetchall():
             found.setdefault(table, []).append(column)
-        found.pop("published", None)
+        found.pop(CONTENTS_TABLE, None)
         meant = {p.dataset: list(p.columns) for p in published}
         if found != meant:
             raise CustomsError(f"{path.name} does not hold the tables and columns the policy gives: nothing published.")
