@@ -58,8 +58,14 @@ app = typer.Typer(
 
 
 @app.callback()
-def _customs() -> None:
+def _customs(context: typer.Context) -> None:
     """Smart Customs data platform: from landed files to dashboards, one command per step."""
+    if context.invoked_subcommand == "simulate":
+        # the simulator stands for other people's systems and knows no settings: where they deliver is told from here
+        from infra.runtime.settings import get_settings
+
+        settings = get_settings()
+        context.default_map = {"simulate": {"out": str(settings.landing), "truth": str(settings.truth)}}
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from infra.simulator.scale import SCALES
 MONTHS = 18
 EPILOG = (
     "Examples:  customs simulate --size small  ·  customs simulate --to 2026-11-20 --days 30 --seed 7  ·  "
-    "customs simulate --from 2026-01-01 --days 90 --out var/landing --truth var/truth --json"
+    "customs simulate --from 2026-01-01 --days 90 --out /data/landing --truth /data/truth --json"
 )
 app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
 
@@ -80,8 +80,13 @@ def simulate(
     last: Annotated[str | None, typer.Option("--to", help="Last business day. Default: today.", metavar="DAY")] = None,
     days: Annotated[int | None, typer.Option(help="Number of days. Default: 18 months.")] = None,
     seed: Annotated[int, typer.Option(help="Same seed, size and days: the same bytes.", min=0)] = 20260401,
-    out: Annotated[Path, typer.Option(help="Landing folder: <out>/<feed>/<day>/<file>.")] = Path("var/landing"),
-    truth: Annotated[Path, typer.Option(help="Hidden truth; never inside the landing folder.")] = Path("var/truth"),
+    out: Annotated[
+        Path | None, typer.Option(help="Landing folder: <out>/<feed>/<day>/<file>. Default: the platform's landing.")
+    ] = None,
+    truth: Annotated[
+        Path | None,
+        typer.Option(help="Hidden truth; never inside the landing folder. Default: truth in the data folder."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Write a customs history as the source systems would send it: one file per feed and month, the last 5 days daily.
@@ -92,6 +97,8 @@ def simulate(
     from infra.simulator.simulation import Request
     from infra.simulator.simulation import simulate as run
 
+    if out is None or truth is None:
+        raise typer.BadParameter("without the platform's settings the folders have to be named: --out and --truth.")
     begin, end = span(_day(first, "--from"), _day(last, "--to"), days)
     if truth.resolve() == out.resolve() or out.resolve() in truth.resolve().parents:
         raise typer.BadParameter(

@@ -1,12 +1,15 @@
 """The command: options that fit together, errors that say what to do, figures as JSON."""
 
 import json
+import sys
 from datetime import date
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
+from infra.cli import app as platform
+from infra.runtime.settings import get_settings
 from infra.simulator import cli
 from infra.simulator.days import declaration_weight, order_weight, periods
 
@@ -51,6 +54,26 @@ def test_command_prints_figures_as_json(tmp_path, monkeypatch):
     assert figures["feeds"]["enterprises"]["rows"] >= TINY.enterprises
     landed = {p.parent.name for p in (tmp_path / "landing" / "ecommerce_order").rglob("*.gz")}
     assert landed == {"2026-04-02", "2026-04-03", "2026-04-04", "2026-04-05"}
+
+
+def test_the_platform_says_where_source_systems_deliver(tmp_path, monkeypatch):
+    monkeypatch.setitem(cli.SCALES, "small", TINY)
+    monkeypatch.setenv("CUSTOMS_HOME", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["customs", "simulate"])
+    get_settings.cache_clear()
+    try:
+        result = CliRunner().invoke(platform, ["simulate", "--to", "2026-04-05", "--days", "1"])
+    finally:
+        get_settings.cache_clear()
+    assert result.exit_code == 0, result.output
+    assert list((tmp_path / "landing" / "declarations" / "2026-04-05").iterdir())
+    assert list((tmp_path / "truth").rglob("*.parquet"))
+
+
+def test_without_the_platform_the_folders_have_to_be_named():
+    result = CliRunner().invoke(cli.app, ["--to", "2026-04-05", "--days", "1"])
+    assert result.exit_code == 2
+    assert "--out and --truth" in result.output
 
 
 def test_truth_inside_the_landing_folder_is_refused(tmp_path):
