@@ -1,4 +1,4 @@
-"""Looks after the lake once a week: joins small files, writes checkpoints, removes files no version needs.
+"""Looks after the lake once a week: joins small files, writes checkpoints, removes files and features no longer needed.
 
 **Runs** Sundays at 03:00 (Asia/Shanghai), and by hand at any time.
 

@@ -232,7 +232,11 @@ def maintain(
     wait: Wait = 600,
     as_json: Json = False,
 ) -> None:
-    """Join small files, delete files no version needs, write checkpoints, remove originals past their retention."""
+    """Join small files, delete files no version needs, write checkpoints, age out features and originals.
+
+    Features are kept for CUSTOMS_FEATURES_KEPT_DAYS (30) before the newest day; `customs features build` makes any day
+    again. Originals are kept for the retention of the tables they fed.
+    """
     from infra.lake.maintain import maintain as maintain_lake
     from infra.runtime.report import RunReport
 

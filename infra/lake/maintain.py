@@ -1,11 +1,11 @@
-"""Keeping tables fast and small: join small files, remove what no version needs, checkpoint, age out originals."""
+"""Keeping tables fast and small: join small files, remove what no version needs, age out features and originals."""
 
 import shutil
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -71,17 +71,41 @@ def maintain(
                     writer_properties=WriterProperties(compression="ZSTD"),
                     max_concurrent_tasks=2,
                 )
-            removed = table.vacuum(retention_hours=retention_hours, dry_run=False, enforce_retention_duration=False)
-            table.update_incremental()
-            if table.version() > 0:
-                table.create_checkpoint()
-            after = len(table.file_uris())
-        done.append(Maintained(name, before, after, len(removed), round(time.monotonic() - clock, 2)))
-        if before != after or removed:
-            progress(f"{name}: {before} files became {after}, {len(removed)} old files removed")
+            done.append(_tidied(name, table, before, retention_hours, clock))
+    for path in sorted(settings.features("").glob("*")):
+        if not DeltaTable.is_deltatable(str(path)):
+            continue
+        clock = time.monotonic()
+        name = f"features/{path.name}"
+        with table_locks(settings, [f"features.{path.name}"], wait):
+            table = DeltaTable(str(path))
+            before = len(table.file_uris())
+            _drop_old_days(table, settings.features_kept_days)
+            done.append(_tidied(name, table, before, retention_hours, clock))
+    for one in done:
+        if one.files_before != one.files_after or one.removed:
+            progress(f"{one.table}: {one.files_before} files became {one.files_after}, {one.removed} old files removed")
     _clear_scratch(settings)
     _remove_expired_originals(settings, progress)
     return done
+
+
+def _tidied(name: str, table: DeltaTable, before: int, retention_hours: int, clock: float) -> Maintained:
+    """Delete files that left the table long ago and write a checkpoint."""
+    removed = table.vacuum(retention_hours=retention_hours, dry_run=False, enforce_retention_duration=False)
+    table.update_incremental()
+    if table.version() > 0:
+        table.create_checkpoint()
+    after = len(table.file_uris())
+    return Maintained(name, before, after, len(removed), round(time.monotonic() - clock, 2))
+
+
+def _drop_old_days(table: DeltaTable, kept: int) -> None:
+    """Drop the features of days more than ``kept`` before the newest built: any day can be built again from silver."""
+    days = sorted({str(partition["as_of"]) for partition in table.partitions()})
+    oldest = date.fromisoformat(days[-1]) - timedelta(days=kept) if days else None
+    if oldest and days[0] < oldest.isoformat():
+        table.delete(f"as_of < DATE '{oldest.isoformat()}'")
 
 
 def _crowded(table: DeltaTable) -> bool:

@@ -43,6 +43,8 @@ class Settings(BaseSettings):
     duckdb_memory_limit: str = Field(default="4GB", description="Memory limit of a DuckDB process")
     duckdb_threads: int = Field(default=2, description="Threads of a DuckDB process")
 
+    features_kept_days: int = Field(default=30, ge=1, description="Older model features are dropped by maintenance")
+
     airflow_port: int = Field(default=SERVICE_PORTS["airflow"], description="Airflow's web port on 127.0.0.1")
     superset_port: int = Field(default=SERVICE_PORTS["superset"], description="Superset's web port on 127.0.0.1")
     mlflow_port: int = Field(default=SERVICE_PORTS["mlflow"], description="MLflow's web port on 127.0.0.1")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from infra.lake.commit import table_locks
 from infra.runtime.settings import Settings
 from spark_jobs.features import aeo_candidate, declaration_risk, enterprise_risk
 from spark_jobs.features.enterprise_state import describe
@@ -15,6 +16,7 @@ from spark_jobs.features.past import lay_together
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+WAIT_SECONDS = 600
 FEATURE_SETS = ("declaration_risk", "enterprise_risk", "aeo_candidate")
 
 
@@ -55,7 +57,7 @@ def build_features(
 
 def _replace(spark: "SparkSession", settings: Settings, name: str, as_of: date, rows: DataFrame) -> int:
     path = str(settings.features(name))
-    (
+    dated = (
         rows.withColumn("as_of", F.lit(as_of))
         .write.format("delta")
         .mode("overwrite")
@@ -63,6 +65,8 @@ def _replace(spark: "SparkSession", settings: Settings, name: str, as_of: date, 
         .option("mergeSchema", "true")
         .option("delta.enableDeletionVectors", "false")
         .partitionBy("as_of")
-        .save(path)
     )
+    # Spark excludes no other process from a table on a local disk: maintenance drops old days of it
+    with table_locks(settings, [f"features.{name}"], WAIT_SECONDS):
+        dated.save(path)
     return spark.read.format("delta").load(path).where(F.col("as_of") == F.lit(as_of)).count()

@@ -9,10 +9,10 @@ from decimal import Decimal
 
 import pyarrow as pa
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 
 from data_contracts import load_contracts
-from infra.lake.commit import create_lake, write_table
+from infra.lake.commit import create_lake, table_locks, write_table
 from infra.lake.maintain import maintain
 from infra.lake.pseudonym import create_keys, key_file, load_keys
 from infra.runtime.errors import BadArgumentsError, DataContractError, TryAgainError
@@ -281,3 +281,19 @@ def test_vacuum_with_a_short_retention_removes_replaced_files(lake):
     on_disk = {path.name for path in lake.settings.silver(head).rglob("part-*.parquet")}
     assert len(on_disk) == 1
     assert len(lake.rows(head)) == 3
+
+
+def test_features_of_days_long_past_are_dropped_and_their_files_removed(lake):
+    path = lake.settings.features("enterprise_risk")
+    for day in (date(2026, 9, 1), date(2026, 10, 1), date(2026, 10, 31)):
+        rows = pa.table({"trader_id": ["a", "b"], "as_of": [day, day]})
+        write_deltalake(str(path), rows, mode="append", partition_by=["as_of"])
+    settings = lake.settings.model_copy(update={"features_kept_days": 30})
+    maintain(settings, progress=lambda _: None, retention_hours=0, wait=0)
+    table = DeltaTable(str(path))
+    assert sorted(p["as_of"] for p in table.partitions()) == ["2026-10-01", "2026-10-31"]
+    assert table.to_pyarrow_table().num_rows == 4
+    assert not list(path.glob("as_of=2026-09-01/*.parquet"))
+    # a day built while maintenance runs waits for it, and the other way round
+    with table_locks(settings, ["features.enterprise_risk"], 0), pytest.raises(TryAgainError, match="enterprise_risk"):
+        maintain(settings, progress=lambda _: None, wait=0)
