@@ -7,6 +7,8 @@ cannot see, a cut at its end, is seen against the anchors in ``<home>/anchors``:
 write both places can rewrite history, and only the copy will disagree.
 
 An event names who did what to what. It never carries the data itself: details are ids, counts and hashes.
+
+Superset and Airflow write here from their own processes, so this module needs the standard library only.
 """
 
 import fcntl
@@ -20,14 +22,28 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from infra.runtime.errors import BadArgumentsError
-from infra.runtime.settings import Settings, get_settings
 
 GENESIS = "0" * 64
 _EVENT = re.compile(r"^[a-z][a-z_]*(\.[a-z][a-z_]*)+$")
 _TAIL = 1 << 16
+
+
+class Home(Protocol):
+    """What the log needs to know of the settings: the data folder in use."""
+
+    @property
+    def home(self) -> Path:
+        """The data folder."""
+
+
+def _settings() -> Home:
+    # late: Superset's environment has no pydantic-settings, and always says which folder
+    from infra.runtime.settings import get_settings
+
+    return get_settings()
 
 
 @dataclass(frozen=True)
@@ -74,12 +90,12 @@ class Verdict:
         return "ok" if self.sound else self.findings[0].sentence
 
 
-def audit_folder(settings: Settings) -> Path:
+def audit_folder(settings: Home) -> Path:
     """Return the folder of the log, one file per day."""
     return settings.home / "audit"
 
 
-def anchor_folder(settings: Settings) -> Path:
+def anchor_folder(settings: Home) -> Path:
     """Return the second place: outside the log and the lake, to be copied to another machine."""
     return settings.home / "anchors"
 
@@ -99,7 +115,7 @@ def record(
     subject: str,
     detail: Mapping[str, Any] | None = None,
     *,
-    settings: Settings | None = None,
+    settings: Home | None = None,
 ) -> Event:
     """Append an event and return it; when this returns, the line is on disk.
 
@@ -113,7 +129,7 @@ def record(
     Raises:
         BadArgumentsError: the event's name or detail cannot be written.
     """
-    settings = settings or get_settings()
+    settings = settings or _settings()
     if not _EVENT.match(event) or not actor or not subject:
         raise BadArgumentsError(f"Audit event '{event}' needs a name like share.approved, an actor and a subject.")
     with _locked(settings):
@@ -147,7 +163,7 @@ def record(
 
 
 @contextmanager
-def _locked(settings: Settings) -> Iterator[None]:
+def _locked(settings: Home) -> Iterator[None]:
     for folder in (audit_folder(settings), anchor_folder(settings)):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with os.fdopen(os.open(audit_folder(settings) / ".lock", os.O_RDWR | os.O_CREAT, 0o600), "r+") as handle:
@@ -170,11 +186,11 @@ def _append(path: Path, line: str) -> None:
         os.close(handle)
 
 
-def _days(settings: Settings) -> list[Path]:
+def _days(settings: Home) -> list[Path]:
     return sorted(audit_folder(settings).glob("????-??-??.jsonl"))
 
 
-def _tail(settings: Settings) -> Event | None:
+def _tail(settings: Home) -> Event | None:
     """Return the last readable event."""
     for path in reversed(_days(settings)):
         with path.open("rb") as file:
@@ -204,22 +220,22 @@ def _parsed(line: bytes) -> Event | None:
 # --- anchors ----------------------------------------------------------------------------------------------------------
 
 
-def _head_file(settings: Settings) -> Path:
+def _head_file(settings: Home) -> Path:
     return anchor_folder(settings) / "head.json"
 
 
-def _heads_file(settings: Settings) -> Path:
+def _heads_file(settings: Home) -> Path:
     return anchor_folder(settings) / "heads.jsonl"
 
 
-def _anchored(settings: Settings) -> dict[str, Any] | None:
+def _anchored(settings: Home) -> dict[str, Any] | None:
     try:
         return json.loads(_head_file(settings).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return None
 
 
-def _keep_head(settings: Settings, tail: Event | None, day: str) -> None:
+def _keep_head(settings: Home, tail: Event | None, day: str) -> None:
     """Keep the running head for good when its day is over, or when the log no longer holds it.
 
     In the second case the log was cut: writing on would move the head past the cut and hide it, so the lost head is
@@ -237,7 +253,7 @@ def _keep_head(settings: Settings, tail: Event | None, day: str) -> None:
         _append(heads, line + "\n")
 
 
-def _write_head(settings: Settings, event: Event) -> None:
+def _write_head(settings: Home, event: Event) -> None:
     head = {"day": event.at[:10], "sequence": event.sequence, "hash": event.hash}
     draft = _head_file(settings).with_suffix(".new")
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
@@ -247,9 +263,9 @@ def _write_head(settings: Settings, event: Event) -> None:
     os.replace(draft, _head_file(settings))
 
 
-def heads(settings: Settings | None = None) -> list[dict[str, Any]]:
+def heads(settings: Home | None = None) -> list[dict[str, Any]]:
     """Return the anchored heads, oldest first, the running day last: day, sequence, hash."""
-    settings = settings or get_settings()
+    settings = settings or _settings()
     kept = []
     if _heads_file(settings).is_file():
         for line in _heads_file(settings).read_text(encoding="utf-8").splitlines():
@@ -264,9 +280,9 @@ def heads(settings: Settings | None = None) -> list[dict[str, Any]]:
 # --- reading and verifying --------------------------------------------------------------------------------------------
 
 
-def events(settings: Settings | None = None, *, first: date | None = None, last: date | None = None) -> Iterator[Event]:
+def events(settings: Home | None = None, *, first: date | None = None, last: date | None = None) -> Iterator[Event]:
     """Yield the readable events of the days, oldest first."""
-    settings = settings or get_settings()
+    settings = settings or _settings()
     for path in _days(settings):
         if (first and path.stem < first.isoformat()) or (last and path.stem > last.isoformat()):
             continue
@@ -275,20 +291,20 @@ def events(settings: Settings | None = None, *, first: date | None = None, last:
                 yield event
 
 
-def verify(settings: Settings | None = None) -> Verdict:
+def verify(settings: Home | None = None) -> Verdict:
     """Read the whole log and say whether it is what was written.
 
     Finds ``edited``, ``deleted``, ``reordered`` and ``unreadable`` lines from the chain alone, ``truncated`` and
     ``rewritten`` logs against the anchored heads, and ``unanchored`` days whose kept head is gone.
     """
-    settings = settings or get_settings()
+    settings = settings or _settings()
     if not audit_folder(settings).is_dir() and not heads(settings):
         return Verdict(0, 0, GENESIS, ())
     with _locked(settings):
         return _verify(settings)
 
 
-def _verify(settings: Settings) -> Verdict:
+def _verify(settings: Home) -> Verdict:
     kept = heads(settings)
     wanted = {head["sequence"] for head in kept}
     findings: list[Finding] = []
@@ -324,7 +340,7 @@ def _verify(settings: Settings) -> Verdict:
     return Verdict(events_read, len(days), previous, tuple(findings))
 
 
-def _lines(settings: Settings) -> Iterator[tuple[str, int, bytes]]:
+def _lines(settings: Home) -> Iterator[tuple[str, int, bytes]]:
     for path in _days(settings):
         with path.open("rb") as file:
             for number, line in enumerate(file, 1):
@@ -342,7 +358,7 @@ def _fault(event: Event, line: bytes, file: str) -> str:
     return ""
 
 
-def _break(settings: Settings, event: Event, expected: int, before: str, file: str, number: int) -> Finding:
+def _break(settings: Home, event: Event, expected: int, before: str, file: str, number: int) -> Finding:
     place = f"{file} line {number}"
     if event.sequence == expected:
         sentence = f"{before or place} was replaced: its hash is not the one that {place} continues."
@@ -361,7 +377,7 @@ def _break(settings: Settings, event: Event, expected: int, before: str, file: s
 
 
 def _against_anchors(
-    settings: Settings, kept: list[dict[str, Any]], hashes: Mapping[int, str], top: int, days: list[str], last: str
+    settings: Home, kept: list[dict[str, Any]], hashes: Mapping[int, str], top: int, days: list[str], last: str
 ) -> Iterator[Finding]:
     end, _, at = last.partition(" line ")
     for number, head in enumerate(kept, 1):

@@ -8,11 +8,12 @@ import duckdb
 import pytest
 from deltalake import DeltaTable
 
-from infra.governance import accounts, audit, delivery, erasure, search, sharing, vault
+from infra.governance import accounts, delivery, erasure, search, sharing, vault
 from infra.governance.accounts import NotAllowedError
 from infra.governance.search import Needles
 from infra.lake.ingest import ingest_feed
 from infra.lake.pseudonym import load_keys
+from infra.runtime import audit
 from infra.runtime.duck import duck_connection
 from infra.runtime.errors import BadArgumentsError, DataContractError
 

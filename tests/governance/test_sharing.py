@@ -11,12 +11,13 @@ from typer.testing import CliRunner
 
 from data_contracts import load_contract
 from data_contracts.emit.sql import hmac_sha256
-from infra.governance import accounts, audit, delivery, leaks, sharing
+from infra.governance import accounts, delivery, leaks, sharing
 from infra.governance.accounts import NotAllowedError
 from infra.governance.sharing import Wish
 from infra.governance.workdays import add_working_days, is_working_day
 from infra.lake.commit import add_actions, append
 from infra.lake.pseudonym import load_keys
+from infra.runtime import audit
 from infra.runtime.duck import duck_connection
 from infra.runtime.errors import BadArgumentsError, DataContractError
 

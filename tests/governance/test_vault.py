@@ -8,9 +8,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from typer.testing import CliRunner
 
-from infra.governance import accounts, audit, vault
+from infra.governance import accounts, vault
 from infra.governance.accounts import Account, NotAllowedError
 from infra.lake.pseudonym import load_keys
+from infra.runtime import audit
 from infra.runtime.errors import BadArgumentsError, DataContractError
 
 from .conftest import CANARY, PERSONS
