@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from data_contracts.codes import code_list
+from infra.simulator import canaries
 from infra.simulator.days import DECLARATION_HOURS, ORDER_HOURS, Chunk, chunks, periods
 from infra.simulator.declarations import DeclarationSource
 from infra.simulator.ecommerce import EcommerceSource
@@ -135,6 +136,8 @@ def simulate(request: Request, progress: Callable[[str, int, int], None] | None 
         for (source, _, feeds, subject), cut in parts:
             for chunk in cut:
                 made = source.make(chunk)
+                if chunk is cut[0]:
+                    canaries.plant(made)
                 for name, content in made.items():
                     if name != "truth":
                         _add(writers["declarations" if name == "corrections" else name], content, seed)
@@ -147,6 +150,7 @@ def simulate(request: Request, progress: Callable[[str, int, int], None] | None 
         for feed in ("enterprises", "aeo_certificates", "aeo_validations", "credit_events"):
             writers[feed].flush(period, cut[-1].until)
     truth.write_faults(writers)
+    truth.write_canaries()
     truth.remember(request, [file for w in writers.values() for file in w.files])
     summary = Summary(scale.name, first.isoformat(), last.isoformat(), seed, round(time.monotonic() - clock, 1))
     summary.feeds = {
@@ -195,33 +199,28 @@ def _add_register(writers: dict[str, FeedWriter], world: Enterprises, seed: int,
     index = np.arange(len(world))
     section = np.array([f"{int(c):02d}" for c in _sections(world)])
     one = np.ones(len(who), dtype=np.int64)
-    writers["enterprises"].add(
-        build_messages(
-            writers["enterprises"].shape,
-            {
-                "trader_id": world.uscc.take(pa.array(who)),
-                "valid_from": pa.array(valid_from),
-                "customs_registration_no": customs_codes(world).take(pa.array(who)),
-                "enterprise_name": names(world, seed).take(pa.array(who)),
-                "enterprise_kind": pa.array(world.kind[who]),
-                "industry_code": pa.array(section[who]),
-                "registered_on": pa.array(world.registered_on[who]),
-                "registered_capital": world.capital[who],
-                "employee_count": versions.employee_count.to_numpy(),
-                "region_code": pa.array(_regions(world)[who]),
-                "credit_rank_code": pa.array(
-                    [by_day[(r, d)] for r, d in zip(versions["rank"], valid_from.astype(object), strict=True)]
-                ),
-                "debt_ratio": versions.debt_ratio.to_numpy(),
-                "legal_person_id": people(index, seed, "legal person").take(pa.array(who)),
-                "contact_phone": phones(index, seed, "contact").take(pa.array(who)),
-                "message_at": sent,
-                "message_seq": one,
-            },
-            seed,
+    register = {
+        "trader_id": world.uscc.take(pa.array(who)),
+        "valid_from": pa.array(valid_from),
+        "customs_registration_no": customs_codes(world).take(pa.array(who)),
+        "enterprise_name": names(world, seed).take(pa.array(who)),
+        "enterprise_kind": pa.array(world.kind[who]),
+        "industry_code": pa.array(section[who]),
+        "registered_on": pa.array(world.registered_on[who]),
+        "registered_capital": world.capital[who],
+        "employee_count": versions.employee_count.to_numpy(),
+        "region_code": pa.array(_regions(world)[who]),
+        "credit_rank_code": pa.array(
+            [by_day[(r, d)] for r, d in zip(versions["rank"], valid_from.astype(object), strict=True)]
         ),
-        sent,
-    )
+        "debt_ratio": versions.debt_ratio.to_numpy(),
+        "legal_person_id": people(index, seed, "legal person").take(pa.array(who)),
+        "contact_phone": phones(index, seed, "contact").take(pa.array(who)),
+        "message_at": sent,
+        "message_seq": one,
+    }
+    canaries.plant_in_register(register, np.flatnonzero(who == 0))
+    writers["enterprises"].add(build_messages(writers["enterprises"].shape, register, seed), sent)
 
     _add_credit_events(writers["credit_events"], world, seed, first, last)
 
@@ -312,24 +311,19 @@ def _add_credit_events(writer: FeedWriter, world: Enterprises, seed: int, first:
         pa.array(known_on + 365),
         pa.scalar(None, pa.date32()),
     )
-    writer.add(
-        build_messages(
-            writer.shape,
-            {
-                "event_id": pc.binary_join_element_wise("CE", padded(np.arange(len(events)) + 1, 10), ""),
-                "trader_id": world.uscc.take(pa.array(who)),
-                "event_kind": pa.array(events.kind.to_numpy()),
-                "occurred_on": pa.array(events.occurred_on.to_numpy().astype("datetime64[D]")),
-                "known_on": pa.array(known_on),
-                "amount": pa.array(events.amount.to_numpy(), from_pandas=True),
-                "published_until": published,
-                "message_at": sent,
-                "message_seq": np.ones(len(who), dtype=np.int64),
-            },
-            seed,
-        ),
-        sent,
-    )
+    record = {
+        "event_id": pc.binary_join_element_wise("CE", padded(np.arange(len(events)) + 1, 10), ""),
+        "trader_id": world.uscc.take(pa.array(who)),
+        "event_kind": pa.array(events.kind.to_numpy()),
+        "occurred_on": pa.array(events.occurred_on.to_numpy().astype("datetime64[D]")),
+        "known_on": pa.array(known_on),
+        "amount": pa.array(events.amount.to_numpy(), from_pandas=True),
+        "published_until": published,
+        "message_at": sent,
+        "message_seq": np.ones(len(who), dtype=np.int64),
+    }
+    canaries.plant_in_credit_record(record)
+    writer.add(build_messages(writer.shape, record, seed), sent)
 
 
 def _sections(world: Enterprises) -> np.ndarray:
@@ -407,6 +401,10 @@ class Truth:
                 }
             ),
         )
+
+    def write_canaries(self) -> None:
+        """Write the known values that must not be found where the policy does not allow them."""
+        self._write("canaries", canaries.listed())
 
     def write_faults(self, writers: dict[str, FeedWriter]) -> None:
         """Write which line of which landed file was spoiled, and how."""

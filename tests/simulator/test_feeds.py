@@ -180,3 +180,26 @@ def test_slices_of_a_day_are_written_in_order_and_in_parts(tmp_path):
     sent = [line.split(",")[header.index("messageTime")] for line in lines]
     assert len(set(numbers)) == len(numbers)
     assert sent == sorted(sent)
+
+
+def test_canaries_land_in_every_run_where_the_truth_lists_them(world, tmp_path):
+    span = {"scale": SMALLER, "first": date(2026, 4, 1), "last": date(2026, 4, 7)}
+    other = run(tmp_path, seed=5, **span)
+    listed = pq.read_table(world.truth / "canaries.parquet").to_pylist()
+    assert listed == pq.read_table(tmp_path / "truth" / "canaries.parquet").to_pylist()
+    assert other.feeds["ecommerce_order"]["rows"] > 0
+    for one in listed:
+        table = one["contract"].replace(".", "__")
+        found = world.one(f"SELECT count(*) FROM {table} WHERE CAST({one['field']} AS VARCHAR) = '{one['value']}'")
+        # a handful of rows: one a period at most, or every version of one enterprise
+        assert 0 < found <= 40, one
+
+
+def test_canary_buyers_are_in_all_documents_of_their_orders(world):
+    buyers = "SELECT order_no FROM ecommerce__order WHERE buyer_name LIKE '金丝雀%'"
+    for table, column in (("payment", "payer_name"), ("waybill", "consignee_name"), ("list", "buyer_name")):
+        strangers = world.one(
+            f"SELECT count(*) FROM ecommerce__{table} WHERE order_no IN ({buyers}) AND {column} NOT LIKE '金丝雀%'"
+        )
+        assert strangers == 0, table
+    assert world.one(f"SELECT count(*) FROM planted WHERE order_no IN ({buyers})") == 0
