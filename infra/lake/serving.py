@@ -139,6 +139,12 @@ def _write(
         connection.execute(f"CREATE SCHEMA {SCHEMA}")
         for dataset in meant:
             source = f"warehouse.{quote(dataset.schema)}.{quote(dataset.name)}"
+            try:
+                connection.execute(f"SELECT 1 FROM {source} LIMIT 0")
+            except duckdb.CatalogException as error:
+                raise BadArgumentsError(
+                    f"{dataset.name} is not built: run `customs datasets build --select {dataset.layer}` first."
+                ) from error
             _check_cells(connection, dataset, source, policy)
             allowed = projection(dataset, role, policy)
             shown = {name: sql for name, sql in allowed.items() if sql is not None}
@@ -146,12 +152,7 @@ def _write(
                 raise CustomsError(f"{dataset.name}: no column is for role {role}; take the role off the dataset.")
             table = f"{SCHEMA}.{quote(dataset.name)}"
             select = ", ".join(f"{sql} AS {quote(name)}" for name, sql in shown.items())
-            try:
-                connection.execute(f"CREATE TABLE {table} AS SELECT {select} FROM {source}")
-            except duckdb.CatalogException as error:
-                raise BadArgumentsError(
-                    f"{dataset.name} is not built: run `customs datasets build --select {dataset.layer}` first."
-                ) from error
+            connection.execute(f"CREATE TABLE {table} AS SELECT {select} FROM {source}")
             connection.execute(f"COMMENT ON TABLE {table} IS {text(dataset.description)}")
             for name in shown:
                 comment = dataset.columns[name]["description"]

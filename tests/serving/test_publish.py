@@ -74,6 +74,16 @@ def test_a_cell_too_small_stops_publishing_and_the_old_file_stays(home):
     assert query("manager", "SELECT count(*) FROM rpt_list", 10, home)[1] == [(1,)]
 
 
+@pytest.mark.parametrize(("role", "table"), [("manager", "serving.rpt_list"), ("analyst", "marts.fct_list")])
+def test_a_dataset_not_built_yet_is_named_with_its_command(home, role, table):
+    managers_report(home)
+    with duckdb.connect(str(home.warehouse)) as connection:
+        connection.execute(f"DROP TABLE {table}")
+    layer, _, name = table.partition(".")
+    with pytest.raises(BadArgumentsError, match=f"{name} is not built: run `customs datasets build --select {layer}`"):
+        publish(role, home)
+
+
 def test_a_reader_keeps_its_file_while_a_new_one_takes_the_place(home):
     publish("analyst", home)
     with open_role_file("analyst", home) as reader:
