@@ -86,6 +86,7 @@ def test_ingestion_covers_every_fed_contract_and_no_other(bag):
     assert {feed for i in chain.INGESTIONS for feed in i.feeds} == feeds
 
 
+@pytest.mark.slow
 def test_every_command_of_a_dag_is_understood_by_the_real_door(bag):
     """Each rendered command is asked for its help through the real command line: room, verb and options exist."""
     seen = set()

@@ -202,6 +202,7 @@ def test_an_event_needs_a_name_an_actor_and_plain_detail(settings):
     assert audit.verify(settings).events == 0
 
 
+@pytest.mark.slow
 def test_four_processes_keep_one_chain(settings):
     code = (
         "import sys\nfrom pathlib import Path\nfrom infra.runtime import audit\n"

@@ -279,6 +279,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["huge.jsonl", "huge.jsonl.gz"])
 def test_a_line_of_one_gibibyte_is_refused_in_flat_memory(tmp_path, name):
     path = tmp_path / name

@@ -153,6 +153,7 @@ ingest_feed("declarations", settings=Settings(home=Path(sys.argv[1]), duckdb_thr
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", [f"written:{HEAD}", f"silver:{ITEM}"])
 def test_killed_process_frees_its_locks_and_its_batch_is_finished_by_the_next(expected, lake, point):
     land_day(lake)
@@ -333,6 +334,7 @@ def test_second_ingest_of_a_busy_feed_is_told_to_try_again(lake):
     assert len(lake.rows(HEAD)) == 3
 
 
+@pytest.mark.slow
 def test_parallel_ingests_of_one_feed_are_serialised(lake):
     land_day(lake)
     command = [sys.executable, "-m", "infra.cli", "lake", "ingest", "declarations", "--wait", "60"]

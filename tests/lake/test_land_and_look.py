@@ -230,6 +230,7 @@ def test_looking_commands_run(lake, customs):
         assert done.exit_code == 0, done.output
 
 
+@pytest.mark.slow
 def test_exit_code_of_the_process_is_the_interface(lake, tmp_path):
     lake.land("receipts", "empty.jsonl", b"")
     environment = {**os.environ, "CUSTOMS_HOME": str(lake.settings.home)}

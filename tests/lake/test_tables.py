@@ -253,6 +253,7 @@ def test_relations_and_readers_are_taken_too(lake):
 # --- maintenance ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_maintenance_joins_small_files_and_keeps_every_row(lake):
     for number in range(5):
         lake.land_messages("declarations", [lake.declaration(number)], f"{number}.jsonl")
@@ -272,6 +273,7 @@ def test_maintenance_joins_small_files_and_keeps_every_row(lake):
     assert all(one.files_after <= one.files_before for one in again)
 
 
+@pytest.mark.slow
 def test_vacuum_with_a_short_retention_removes_replaced_files(lake):
     head = "declarations.declaration"
     for number in range(3):
