@@ -1,9 +1,10 @@
-"""Roles, users and dashboard rights of Superset as code, over its REST API."""
+"""Roles and persons of Superset as code, over its REST API; who may enter is decided in `infra.governance.accounts`."""
 
+import secrets
 from typing import Any
 
 from dashboards.specification import Role, Specification
-from dashboards.superset_api import Superset, SupersetError, can_log_in
+from dashboards.superset_api import Superset, SupersetError
 
 
 def ensure_roles(superset: Superset, specification: Specification) -> dict[str, int]:
@@ -52,20 +53,18 @@ def _wanted(role: Role, specification: Specification, databases: dict[str, int])
     return pairs
 
 
-def ensure_users(
-    superset: Superset, specification: Specification, role_ids: dict[str, int], passwords: dict[str, str]
-) -> dict[str, int]:
-    """Make one account per role, named like it, with the password of the secrets file.
+def ensure_users(superset: Superset, specification: Specification, role_ids: dict[str, int]) -> dict[str, int]:
+    """Make the person each role of the spec names; who may sign in as it is the account store's matter.
 
     Returns:
-        Every account's id by user name.
+        Every person's id by user name.
     """
     users = {row["username"]: row for row in superset.rows("security/users/")}
     ids = {name: row["id"] for name, row in users.items()}
     for role in specification.roles.values():
         first, _, last = role.person.partition(" ")
         roles = [role_ids[name] for name in (role.name, *role.includes)]
-        account: dict[str, Any] = {
+        person: dict[str, Any] = {
             "first_name": first,
             "last_name": last,
             "email": f"{role.name}@customs.invalid",
@@ -73,14 +72,13 @@ def ensure_users(
             "roles": roles,
         }
         if role.name not in users:
-            body = {**account, "username": role.name, "password": passwords[role.name]}
+            # a password is asked for, and opens nothing: infra/governance/sign_in.py
+            body = {**person, "username": role.name, "password": secrets.token_urlsafe(32)}
             ids[role.name] = superset.post("security/users/", body)["id"]
             continue
         known = users[role.name]
         if {entry["id"] for entry in known["roles"]} != set(roles) or any(
-            known[key] != account[key] for key in ("first_name", "last_name", "active")
+            known[key] != person[key] for key in ("first_name", "last_name", "active")
         ):
-            superset.put(f"security/users/{known['id']}", account)
-        if not can_log_in(superset.url, role.name, passwords[role.name]):
-            superset.put(f"security/users/{known['id']}", {"password": passwords[role.name]})
+            superset.put(f"security/users/{known['id']}", person)
     return ids

@@ -69,7 +69,7 @@ def publish(settings: Settings, say: Callable[[str], None] = lambda _: None) -> 
         superset.post("assets/import/", files={"bundle": ("bundle.zip", bundle.archive(files), "application/zip")})
         say("Roles, accounts and rights")
         role_ids = ensure_roles(superset, specification)
-        user_ids = ensure_users(superset, specification, role_ids, passwords)
+        user_ids = ensure_users(superset, specification, role_ids)
         dashboard_ids = _grant(superset, specification, role_ids, user_ids)
         removed = _remove_leftovers(superset, specification)
         chart_ids = {row["uuid"]: row["id"] for row in superset.rows("chart/", ("id", "uuid"))}

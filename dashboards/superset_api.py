@@ -47,8 +47,8 @@ class Superset:
             ) from error
         if answer.status_code == httpx.codes.UNAUTHORIZED:
             raise BadArgumentsError(
-                f"Superset at {self.url} refuses the password of {self.account}: it belongs to another data folder; "
-                "check CUSTOMS_HOME, or start this folder's own services with `customs up`."
+                f"Superset at {self.url} refuses the password of {self.account}: the account is locked or disabled "
+                "(`customs audit list --event login`), or Superset belongs to another data folder; check CUSTOMS_HOME."
             )
         if answer.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
             raise TryAgainError(f"Superset at {self.url} is not ready (HTTP {answer.status_code}): try again shortly.")
@@ -94,12 +94,3 @@ class Superset:
             found += page["result"]
             if len(found) >= page["count"] or not page["result"]:
                 return found
-
-
-def can_log_in(url: str, account: str, password: str) -> bool:
-    """Return whether the account exists with this password."""
-    try:
-        with Superset(url, account, password):
-            return True
-    except BadArgumentsError:
-        return False

@@ -1,7 +1,7 @@
-"""Prepares Airflow's database in one process (each `airflow` call costs 5 CPU seconds): tables, accounts, pools.
+"""Prepares Airflow's database in one process (each `airflow` call costs 5 CPU seconds): tables, roles, pools.
 
-Reads ``{"pools": {name: {slots, description}}, "users": {name: {role, password}}}`` from standard input; run again, it
-changes pools and passwords that differ and leaves the rest.
+Reads ``{"pools": {name: {slots, description}}}`` from standard input; run again, it changes pools that differ and
+leaves the rest. People come with their first sign-in.
 """
 
 import json
@@ -9,7 +9,7 @@ import sys
 
 
 def main() -> None:
-    """Migrate the tables, then write pools and accounts."""
+    """Migrate the tables, then write roles and pools."""
     wanted = json.load(sys.stdin)
     from airflow.providers_manager import ProvidersManager
 
@@ -26,14 +26,7 @@ def main() -> None:
     from airflow.providers.fab.auth_manager.cli_commands.utils import get_application_builder
 
     with get_application_builder() as builder:
-        manager = builder.sm
-        manager.sync_roles()
-        for name, user in wanted["users"].items():
-            role = manager.find_role(user["role"])
-            if found := manager.find_user(username=name):
-                manager.reset_password(found.id, user["password"])
-            elif not manager.add_user(name, name.title(), "", f"{name}@customs.invalid", role, user["password"]):
-                sys.exit(f"Airflow account {name} could not be made")
+        builder.sm.sync_roles()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`customs governance`: accounts and sessions of the people who decide, keys of pseudonyms, erasure of a person."""
+"""`customs governance`: accounts and sessions of people, keys of pseudonyms, erasure of a person."""
 
 import json
 import sys
@@ -9,13 +9,17 @@ import typer
 
 from infra.governance.accounts import (
     ROLES,
+    Account,
     accounts,
     add_account,
     authenticate,
+    change_password,
     close_session,
     default_session,
+    disable_account,
     open_session,
     session_account,
+    valid_since,
 )
 from infra.runtime.errors import BadArgumentsError
 from infra.runtime.settings import get_settings
@@ -28,7 +32,8 @@ app = typer.Typer(
 )
 account_app = typer.Typer(
     no_args_is_help=True,
-    help="Accounts of those who decide.\n\nExample:  customs governance account add wang --role steward",
+    help="Accounts: who may enter the commands, Superset and Airflow, and as what.\n\n"
+    "Examples:  customs governance account add wang --role steward  ·  customs governance account disable wang",
 )
 keys_app = typer.Typer(
     no_args_is_help=True,
@@ -59,27 +64,45 @@ def _password(name: str, from_stdin: bool, *, twice: bool = False) -> str:
 )
 def account_add(
     name: Annotated[str, typer.Argument(help="Account, lower case.")],
-    role: Annotated[str, typer.Option(help=f"{', '.join(ROLES)}; steward and security for short.")],
+    role: Annotated[str, typer.Option(help=f"{', '.join(ROLES)}; steward, security and admin for short.")],
     password_stdin: Stdin = False,
     session: Session = None,
 ) -> None:
-    """Add an account, or give it a new password. Once a security officer exists, only one of them does this."""
+    """Add an account, or give it a new role and password; what it had open ends.
+
+    It signs in to Superset and Airflow where its role has a place. Once a security officer exists, only one of them
+    does this.
+    """
     settings = get_settings()
-    officers = any(one.role == "security-officer" for one in accounts(settings))
-    by = session_account(settings, session) if officers else None
+    by = _officer(session)
     made = add_account(settings, name, role, _password(name, password_stdin, twice=True), by)
     typer.echo(f"{made.name} is {made.role}")
 
 
+def _officer(session: Path | None) -> Account | None:
+    """Return who is signed in, or nobody while there is no security officer yet."""
+    settings = get_settings()
+    officers = any(one.role == "security-officer" for one in accounts(settings))
+    return session_account(settings, session) if officers else None
+
+
+@account_app.command("disable", epilog="Example:  customs governance account disable wang")
+def account_disable(name: Annotated[str, typer.Argument(help="Account.")], session: Session = None) -> None:
+    """Keep an account out of the commands, Superset and Airflow, at once (security officer)."""
+    disable_account(get_settings(), name, _officer(session))
+    typer.echo(f"{name} is disabled; `customs governance account add {name} --role …` lets it in again")
+
+
 @account_app.command("list", epilog="Example:  customs governance account list")
 def account_list(as_json: AsJson = False) -> None:
-    """List the accounts and their roles."""
-    found = accounts(get_settings())
+    """List the accounts, their roles, and who is disabled."""
+    settings = get_settings()
+    found = [vars(one) | {"disabled": valid_since(settings, one.name) is None} for one in accounts(settings)]
     if as_json:
-        typer.echo(json.dumps([vars(one) for one in found], indent=1))
+        typer.echo(json.dumps(found, indent=1))
         return
     for one in found:
-        typer.echo(f"{one.name:<20} {one.role:<18} {ROLES[one.role]}")
+        typer.echo(f"{one['name']:<20} {one['role']:<18} {'disabled' if one['disabled'] else ROLES[one['role']]}")
 
 
 @app.command(
@@ -98,6 +121,20 @@ def login(
     typer.echo(
         f"{account.name} ({account.role}) is signed in until {ends:%H:%M} UTC: {session or default_session(settings)}"
     )
+
+
+@app.command(epilog="Example:  customs governance password wang")
+def password(
+    name: Annotated[str, typer.Argument(help="Your account.")],
+    password_stdin: Annotated[
+        bool, typer.Option("--password-stdin", help="Read old and new password from standard input, one a line.")
+    ] = False,
+) -> None:
+    """Give yourself a new password, for the commands, Superset and Airflow; what you have open there ends."""
+    settings = get_settings()
+    account = authenticate(settings, name, _password(name, password_stdin))
+    change_password(settings, account, _password(f"{name} from now on", password_stdin, twice=True))
+    typer.echo(f"{name} has a new password")
 
 
 @app.command(epilog="Example:  customs governance logout")

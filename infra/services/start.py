@@ -65,12 +65,9 @@ def _fingerprint(script: Path, text: str) -> str:
     return hashlib.sha256(b"\0".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
 
 
-def _airflow_wishes(secrets: Secrets) -> str:
+def _airflow_wishes() -> str:
     pools = json.loads((supervisor.AIRFLOW_FILES / "pools.json").read_text(encoding="utf-8"))
-    users = {
-        name: {"role": role, "password": secrets.passwords[name]} for name, role in supervisor.AIRFLOW_ROLES.items()
-    }
-    return json.dumps({"pools": pools, "users": users})
+    return json.dumps({"pools": pools})
 
 
 def start_services(settings: Settings, secrets: Secrets, say: Say) -> bool:
@@ -114,14 +111,14 @@ def start_services(settings: Settings, secrets: Secrets, say: Say) -> bool:
         settings,
         "airflow",
         [Path(sys.executable), supervisor.AIRFLOW_FILES / "prepare.py"],
-        _airflow_wishes(secrets),
+        _airflow_wishes(),
         {"AIRFLOW_HOME": str(settings.home / "airflow")},
     )
     superset = _Preparation(
         settings,
         "superset",
         [supervisor.SUPERSET_BIN / "python", SUPERSET_FILES / "prepare.py"],
-        json.dumps({"admin": secrets.passwords["admin"]}),
+        "",
         supervisor.superset_environment(settings),
     )
     airflow.finish(say)

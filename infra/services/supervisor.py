@@ -30,7 +30,6 @@ SUPERSET_BIN = REPOSITORY / ".venv-superset" / "bin"
 LAUNCHER = Path(__file__).with_name("launch.py")
 AIRFLOW_FILES = REPOSITORY / "infra" / "airflow"
 SUPERSET_CONFIG = REPOSITORY / "infra" / "superset" / "superset_config.py"
-AIRFLOW_ROLES = {"admin": "Admin", "steward": "Op", "manager": "Viewer"}
 # what a shell may carry over that would change a service behind our back
 _FOREIGN_VARIABLES = ("AIRFLOW", "SUPERSET", "MLFLOW", "FLASK", "GUNICORN", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
 QUIET_SECONDS = 240

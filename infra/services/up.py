@@ -5,6 +5,7 @@ import sys
 from datetime import date, datetime
 from pathlib import Path
 
+from infra.governance.accounts import add_first_accounts
 from infra.runtime.errors import BadArgumentsError, CustomsError
 from infra.runtime.secrets import Secrets, create_secrets
 from infra.runtime.settings import REPOSITORY, Settings, active_home
@@ -127,6 +128,7 @@ def bring_up(
     with steps.step("Prepare the data folder"):
         settings.home.mkdir(parents=True, exist_ok=True)
         secrets, fresh = create_secrets(settings)
+        add_first_accounts(settings, secrets.passwords, renew=fresh)
         if settings.home.is_relative_to(ACTIVE.parent):
             # which of the checkout's own data folders later commands mean; one set with CUSTOMS_HOME stays private
             ACTIVE.write_text(f"{settings.home}\n", encoding="utf-8")
@@ -148,9 +150,6 @@ def bring_up(
     if day.done == day.landed and not again:
         for stage in flow.STAGES:
             steps.skip(stage.title, "done before")
-        if fresh:
-            # secrets were made anew: the accounts of the dashboards get their new passwords with a publication
-            run_command(settings, "dashboards", "publish")
         return secrets, fresh, steps.elapsed
 
     airflow = Airflow(settings, "admin", secrets.passwords["admin"])

@@ -1,16 +1,11 @@
-"""Prepares Superset's database in one process (each `superset` call costs 10 CPU seconds): tables, roles, the admin.
+"""Prepares Superset's database in one process (each `superset` call costs 10 CPU seconds): tables and built-in roles.
 
-Reads ``{"admin": password}`` from standard input. Dashboards, the other accounts and their roles come with
-``customs dashboards publish``.
+Dashboards, roles and rights come with ``customs dashboards publish``; people come with their first sign-in.
 """
-
-import json
-import sys
 
 
 def main() -> None:
-    """Migrate the tables, write Superset's own roles and the admin account."""
-    password = json.load(sys.stdin)["admin"]
+    """Migrate the tables and write Superset's own roles."""
     from superset.app import create_app
 
     app = create_app()
@@ -26,14 +21,6 @@ def main() -> None:
 
         appbuilder.add_permissions(update_perms=True)
         security_manager.sync_role_definitions()
-        admin = security_manager.find_user(username="admin")
-        if admin is None:
-            role = security_manager.find_role("Admin")
-            admin = security_manager.add_user("admin", "Admin", "", "admin@customs.invalid", role, password)
-            if not admin:
-                sys.exit("Superset's admin account could not be made")
-        else:
-            security_manager.reset_password(admin.id, password)
         db.session.commit()
 
 

@@ -2,11 +2,23 @@
 
 import json
 import os
+import sys
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from urllib.parse import quote
 
+from superset.utils.log import DBEventLogger
+
+# last on the path: the platform's sign-in and audit log are made to be imported here, nothing else of it is
+sys.path.append(str(Path(__file__).resolve().parents[2]))
+
+from infra.superset.sign_in import sign_in_of
+from infra.superset.watch import query_logger, watch
+
 HOME = Path(os.environ["SUPERSET_HOME"])
+_platform = SimpleNamespace(home=HOME.parent)
 _values = json.loads((HOME / "settings.json").read_text(encoding="utf-8"))
 
 SECRET_KEY = _values["secret_key"]
@@ -68,6 +80,28 @@ TALISMAN_CONFIG = {
 }
 
 AUTH_USER_REGISTRATION = False
+CUSTOM_SECURITY_MANAGER = sign_in_of(_platform.home)
+QUERY_LOGGER = query_logger(_platform)
+
+
+def FLASK_APP_MUTATOR(app: Any) -> None:  # noqa: D103 - Superset asks for this name
+    watch(app, _platform)
+
+
+class _ActivityLog(DBEventLogger):
+    """Superset's own log, for its list of recent things, without what people asked: that may hold values."""
+
+    left_out = frozenset({"sql", "form_data", "queries", "query_context", "templateParams", "password"})
+
+    def log(self, *args: Any, **kwargs: Any) -> None:
+        records = [
+            {key: value for key, value in record.items() if key not in self.left_out}
+            for record in kwargs.pop("records", [])
+        ]
+        super().log(*args, records=records, **kwargs)
+
+
+EVENT_LOGGER = _ActivityLog()
 PREVENT_UNSAFE_DB_CONNECTIONS = True
 SQLLAB_TIMEOUT = 60
 SUPERSET_WEBSERVER_TIMEOUT = 120
