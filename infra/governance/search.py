@@ -1,12 +1,14 @@
 """Proof that something is nowhere: every file of the data folder read for it, compressed and columnar ones decoded.
 
 A byte search alone proves little where values are compressed, so Parquet is read column by column (files no table
-version refers to included), DuckDB files table by table, gzip unpacked, and everything else byte by byte.
+version refers to included), DuckDB files table by table, gzip, zlib and zip unpacked, and everything else byte by byte.
 """
 
 import gzip
 import json
 import re
+import struct
+import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -43,22 +45,29 @@ class Searched:
 
 
 class Needles:
-    """What is searched for: a few texts anywhere inside values, and pseudonyms, however many, as whole tokens.
+    """What is searched for: a few texts anywhere inside values, pseudonyms as whole tokens, and numbers.
 
     A text counts only where it does not lie inside a longer run of ASCII letters or digits: a telephone number inside
-    an order number is somebody else's order.
+    an order number is somebody else's order. A number is looked for as a value of decimal and double columns, as the
+    text it is written with, and as the eight bytes of a double, which is how pickled frames hold it.
     """
 
-    def __init__(self, texts: Iterable[str] = (), pseudonyms: Iterable[str] = ()) -> None:
+    def __init__(
+        self, texts: Iterable[str] = (), pseudonyms: Iterable[str] = (), numbers: Iterable[float] = ()
+    ) -> None:
         self.texts = sorted({one for one in texts if one})
         self.pseudonyms = set(pseudonyms)
+        self.numbers = sorted(set(numbers))
         if any(len(one.encode()) > _LONGEST for one in self.texts):
             raise CustomsError(f"A value is longer than {_LONGEST} bytes: give an identifier, not a document.")
         self._tokens = {one.encode() for one in self.pseudonyms}
         # JSON writers may escape what is not ASCII
-        spellings = {spelling for one in self.texts for spelling in (one, _escaped(one))}
-        self._patterns = [_bounded(spelling) for spelling in sorted(spellings)]
-        self._bytes = re.compile("|".join(self._patterns).encode()) if self._patterns else None
+        spellings = {spelling for one in self.texts for spelling in (one, _escaped(one))} | set(map(str, self.numbers))
+        bounded = "|".join(re.escape(one) for one in sorted(spellings) if _is_bounded(one))
+        patterns = [rf"(?<![0-9A-Za-z])(?:{bounded})(?![0-9A-Za-z])".encode()] if bounded else []
+        patterns += [re.escape(one).encode() for one in sorted(spellings) if not _is_bounded(one)]
+        patterns += [re.escape(struct.pack(order, one)) for one in self.numbers for order in ("<d", ">d")]
+        self._bytes = re.compile(b"|".join(patterns), re.DOTALL) if patterns else None
 
     def starting_in(self, data: bytes, first: int, last: int) -> int:
         """Return how many of them start at positions ``first <= p < last`` of bytes."""
@@ -78,18 +87,20 @@ class Needles:
     def condition(self, value: str) -> str:
         """Return SQL that is TRUE where a text holds one of the texts (pseudonyms are joined, there may be many)."""
         # RE2 has no look-around: the neighbour is matched instead
-        tests = [
-            f"regexp_matches({value}, {text(f'(^|[^0-9A-Za-z])({re.escape(one)})([^0-9A-Za-z]|$)')})"
-            if one.isascii() and "\\" not in one
-            else f"contains({value}, {text(one)})"
-            for one in sorted({*self.texts, *map(_escaped, self.texts)})
-        ]
-        return "(" + (" OR ".join(tests) or "FALSE") + ")"
+        spellings = {*self.texts, *map(_escaped, self.texts), *map(str, self.numbers)}
+        bounded = [re.escape(one) for one in sorted(spellings) if _is_bounded(one)]
+        within = [re.escape(one) for one in sorted(spellings) if not _is_bounded(one)]
+        tests = [f"(^|[^0-9A-Za-z])({'|'.join(bounded)})([^0-9A-Za-z]|$)"] if bounded else []
+        tests += ["|".join(within)] if within else []
+        return "(" + (" OR ".join(f"regexp_matches({value}, {text(one)})" for one in tests) or "FALSE") + ")"
+
+    def is_one(self, value: str) -> str:
+        """Return SQL that is TRUE where a number is one of the numbers."""
+        return f"CAST({value} AS DOUBLE) IN ({', '.join(map(str, self.numbers))})" if self.numbers else "FALSE"
 
 
-def _bounded(spelling: str) -> str:
-    plain = re.escape(spelling)
-    return rf"(?<![0-9A-Za-z]){plain}(?![0-9A-Za-z])" if spelling.isascii() and "\\" not in spelling else plain
+def _is_bounded(spelling: str) -> bool:
+    return spelling.isascii() and "\\" not in spelling
 
 
 def _escaped(value: str) -> str:
@@ -162,16 +173,18 @@ def _in_relation(
         # a file cut short by a kill is no Parquet file: its bytes are all there is
         return _in_bytes(path, needles)
     texts = [name for name, kind, *_ in columns if "VARCHAR" in kind or "JSON" in kind or "BLOB" in kind]
-    if not texts:
-        return []
-    counts = dict.fromkeys(texts, 0)
-    values = {name: f"CAST({quote(name)} AS VARCHAR)" for name in texts}
-    if needles.texts:
-        filters = ", ".join(f"count(*) FILTER (WHERE {needles.condition(value)})" for value in values.values())
+    tests = {name: needles.condition(f"CAST({quote(name)} AS VARCHAR)") for name in texts}
+    if needles.numbers:
+        exact = [name for name, kind, *_ in columns if kind == "DOUBLE" or kind.startswith("DECIMAL(")]
+        tests |= {name: needles.is_one(quote(name)) for name in exact}
+    counts = dict.fromkeys(tests, 0)
+    if tests and (needles.texts or needles.numbers):
+        filters = ", ".join(f"count(*) FILTER (WHERE {test})" for test in tests.values())
         row = connection.execute(f"SELECT {filters} FROM {relation}").fetchone() or ()
-        counts = dict(zip(texts, map(int, row), strict=True))
+        counts = dict(zip(tests, map(int, row), strict=True))
     for name in texts if needles.pseudonyms else ():
-        tokens = f"SELECT unnest(regexp_extract_all({values[name]}, '[0-9a-f]{{64}}')) AS token FROM {relation}"
+        value = f"CAST({quote(name)} AS VARCHAR)"
+        tokens = f"SELECT unnest(regexp_extract_all({value}, '[0-9a-f]{{64}}')) AS token FROM {relation}"
         matched = connection.execute(f"SELECT count(*) FROM ({tokens}) SEMI JOIN needles USING (token)").fetchall()
         counts[name] += int(matched[0][0])
     return [Hit(path, f"{table}.{name}" if table else name, count) for name, count in counts.items() if count]
@@ -193,26 +206,68 @@ def _in_database(connection: duckdb.DuckDBPyConnection, path: Path, needles: Nee
 
 
 def _in_bytes(path: Path, needles: Needles) -> list[Hit]:
+    count = occurrences(_pieces(path), needles)
+    return [Hit(path, "", count)] if count else []
+
+
+def occurrences(pieces: Iterable[bytes], needles: Needles) -> int:
+    """Return how often the values occur in bytes that come piece by piece."""
     count = first = 0
     held = b""
-    for piece in _pieces(path):
+    for piece in pieces:
         held += piece
         # a value that starts near the end is judged with the next piece, and with the byte before it
         safe = len(held) - _LONGEST
         if safe > first:
             count += needles.starting_in(held, first, safe)
             held, first = held[safe - 1 :], 1
-    count += needles.starting_in(held, first, len(held))
-    return [Hit(path, "", count)] if count else []
+    return count + needles.starting_in(held, first, len(held))
 
 
 def _pieces(path: Path) -> Iterator[bytes]:
-    packed = path.suffix == ".gz"
-    try:
-        with gzip.open(path, "rb") if packed else path.open("rb") as file:
-            while piece := file.read(_CHUNK):
-                yield piece
-    except (OSError, EOFError, zlib.error):
-        if not packed:
-            raise
-        yield path.read_bytes()
+    with path.open("rb") as file:
+        head = file.read(4)
+    unpack = next((how for starts, how in _PACKED if head.startswith(starts)), None)
+    if unpack is not None:
+        try:
+            yield from unpack(path)
+        except (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError):
+            # cut short by a kill, or something else that begins like a packed file: its bytes are all there is
+            unpack = None
+    if unpack is None:
+        yield from _read(path)
+
+
+def _read(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while piece := file.read(_CHUNK):
+            yield piece
+
+
+def _gzip(path: Path) -> Iterator[bytes]:
+    with gzip.open(path, "rb") as file:
+        while piece := file.read(_CHUNK):
+            yield piece
+
+
+def _zlib(path: Path) -> Iterator[bytes]:
+    unpacker = zlib.decompressobj()
+    for piece in _read(path):
+        yield unpacker.decompress(piece)
+    yield unpacker.flush() + unpacker.unused_data
+
+
+def _zip(path: Path) -> Iterator[bytes]:
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            yield name.encode() + b"\n"
+            with archive.open(name) as member:
+                while piece := member.read(_CHUNK):
+                    yield piece
+
+
+_PACKED: tuple[tuple[tuple[bytes, ...], Callable[[Path], Iterator[bytes]]], ...] = (
+    ((b"\x1f\x8b",), _gzip),
+    ((b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda"), _zlib),
+    ((b"PK\x03\x04",), _zip),
+)
