@@ -7,6 +7,8 @@ expectations would scan every table once per rule. Splitting rows is the ingest'
 import html
 import json
 import logging
+import os
+import re
 import shutil
 import uuid
 import warnings
@@ -32,6 +34,20 @@ from infra.runtime.errors import BadArgumentsError, CustomsError, DataContractEr
 from infra.runtime.settings import Settings, get_settings
 
 GATES = ("silver", "marts")
+# a run of both gates takes 4 MB
+REPORT_DAYS = 30
+# what Great Expectations' pages fetch from other hosts: they are read where there are none
+_FOREIGN = re.compile(
+    r"""<script[^>]*\ssrc=["']https?:[^>]*>\s*</script>|<(?:link|img)[^>]*\s(?:href|src)=["']https?:[^>]*>|<footer>.*?</footer>""",
+    re.DOTALL,
+)
+_STYLE = (
+    "body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}"
+    "table{border-collapse:collapse}td,th{border:1px solid #8885;padding:.3rem .6rem;text-align:left}"
+    "@media (prefers-color-scheme:dark){body{background:#16181d;color:#e6e6e6}a{color:#8ab4f8}}"
+)
+# Great Expectations' own pages: without a script to fold them, only what is read stays
+_REPORT_STYLE = _STYLE + "nav img,nav.navbar,.dropdown,#ge-cta-footer,.cooltip .top{display:none}"
 
 
 @dataclass(frozen=True)
@@ -338,20 +354,28 @@ def _context(root: Path, site: Path) -> Any:
     return gx.get_context(context_root_dir=str(root))
 
 
-def judge(gate: str, measured: Sequence[Measured], settings: Settings | None = None) -> list[Result]:
-    """Let Great Expectations judge the figures and publish its Data Docs.
+def reports_folder(settings: Settings) -> Path:
+    """Return the folder of the quality reports: ``runs/<run id>/`` each, ``<gate>`` leads to the newest of a gate."""
+    return settings.home / "quality" / "data_docs"
+
+
+def judge(
+    gate: str, measured: Sequence[Measured], settings: Settings | None = None, run_id: str | None = None
+) -> list[Result]:
+    """Let Great Expectations judge the figures and publish its Data Docs; those of former runs stay for 30 days.
 
     Args:
         gate: ``silver`` or ``marts``; names the part of the site.
         measured: figures of the tables.
         settings: platform settings.
+        run_id: names the folder of the run's pages; default a new one.
 
     Returns:
         One result per expectation. ``raised`` is set where the expectation itself could not be evaluated.
     """
     settings = settings or get_settings()
-    docs = settings.home / "quality" / "data_docs"
-    building = docs.with_name(f".{gate}.next")
+    run_id = run_id or uuid.uuid4().hex
+    building = reports_folder(settings).with_name(f".{gate}.next")
     shutil.rmtree(building, ignore_errors=True)
     context = _context(settings.home / "quality" / "gx" / gate, building)
 
@@ -378,7 +402,7 @@ def judge(gate: str, measured: Sequence[Measured], settings: Settings | None = N
                 Result(table.dataset, expected, table.figures.get(expected.metric), bool(found.success), raised)
             )
     context.build_data_docs()
-    _publish(gate, building, docs, results, settings)
+    _publish(gate, building, run_id, results, settings)
     return results
 
 
@@ -391,15 +415,9 @@ def _raised(info: Mapping[str, Any] | None) -> str | None:
     return None
 
 
-def _publish(gate: str, building: Path, docs: Path, results: Sequence[Result], settings: Settings) -> None:
-    docs.mkdir(parents=True, exist_ok=True)
-    place = docs / gate
-    old = docs.with_name(f".{gate}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if place.is_dir():
-        place.rename(old)
-    building.rename(place)
-    shutil.rmtree(old, ignore_errors=True)
+def _publish(gate: str, building: Path, run_id: str, results: Sequence[Result], settings: Settings) -> None:
+    docs = reports_folder(settings)
+    _make_readable(building)
     summary = {
         "gate": gate,
         "judged_at": datetime.now(ZoneInfo(settings.office_time_zone)).isoformat(timespec="minutes"),
@@ -416,9 +434,71 @@ def _publish(gate: str, building: Path, docs: Path, results: Sequence[Result], s
             if not r.passed
         ],
     }
-    (place / "summary.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    (building / "summary.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    (building / "index.html").write_text(_run_page(gate, building, results), encoding="utf-8")
+    place = docs / "runs" / run_id
+    place.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(place, ignore_errors=True)
+    building.rename(place)
+    newest = docs / gate
+    if newest.is_dir() and not newest.is_symlink():  # as it was before runs were kept
+        shutil.rmtree(newest)
+    following = docs / f".{gate}"
+    following.unlink(missing_ok=True)
+    following.symlink_to(Path("runs") / run_id)
+    os.replace(following, newest)
+    _remove_old_runs(docs)
     parts = [json.loads(f.read_text(encoding="utf-8")) for g in GATES if (f := docs / g / "summary.json").is_file()]
     (docs / "index.html").write_text(_page(parts), encoding="utf-8")
+
+
+def report_page(run_id: str, dataset: str, settings: Settings) -> str | None:
+    """Return the page of a run about a table, below the folder of the quality reports; None when it has none."""
+    docs = reports_folder(settings)
+    page = _page_of(docs / "runs" / run_id, dataset)
+    return str((docs / "runs" / run_id / page).relative_to(docs)) if page else None
+
+
+def _page_of(run: Path, dataset: str) -> str | None:
+    found = sorted((run / "validations" / dataset).rglob("*.html"))
+    return str(found[-1].relative_to(run)) if found else None
+
+
+def _make_readable(site: Path) -> None:
+    """Let the pages do without other hosts, and drop the pictures that explain Great Expectations."""
+    style = f"<style>{_REPORT_STYLE}</style></head>"
+    for page in site.rglob("*.html"):
+        content = page.read_text(encoding="utf-8")
+        page.write_text(_FOREIGN.sub("", content).replace("</head>", style, 1), encoding="utf-8")
+    shutil.rmtree(site / "static", ignore_errors=True)
+
+
+def _remove_old_runs(docs: Path) -> None:
+    oldest = datetime.now(UTC) - timedelta(days=REPORT_DAYS)
+    newest = {(docs / gate).resolve() for gate in GATES}
+    for run in (docs / "runs").iterdir():
+        if run.stat().st_mtime < oldest.timestamp() and run.resolve() not in newest:
+            shutil.rmtree(run)
+
+
+def _run_page(gate: str, run: Path, results: Sequence[Result]) -> str:
+    """Return the first page of a run: its tables, what was not met, and the way to each table's page."""
+    rows = []
+    for dataset in dict.fromkeys(r.dataset for r in results):
+        own = [r for r in results if r.dataset == dataset]
+        failed = "; ".join(f"{r.words} ({r.observed_words})" for r in own if not r.passed)
+        link = html.escape(_page_of(run, dataset) or "", quote=True)
+        name = html.escape(dataset)
+        rows.append(f"<tr><td><a href='{link}'>{name}</a></td><td>{len(own)}</td><td>{html.escape(failed)}</td></tr>")
+    heads = "<tr><th>Table</th><th>Expectations</th><th>Not met (observed)</th></tr>"
+    return _document(f"Gate {gate}", f"<table>{heads}{''.join(rows)}</table>")
+
+
+def _document(title: str, body: str) -> str:
+    return (
+        f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{title}</title>"
+        f"<style>{_STYLE}</style></head><body><h1>{title}</h1>{body}</body></html>\n"
+    )
 
 
 def _page(parts: Sequence[Mapping[str, Any]]) -> str:
@@ -434,20 +514,14 @@ def _page(parts: Sequence[Mapping[str, Any]]) -> str:
             f"<p>{part['expectations']} expectations judged {html.escape(part['judged_at'])}, "
             f"{len(part['failed'])} not met.</p>" + (f"<table><tr>{heads}</tr>{rows}</table>" if rows else "")
         )
-    style = (
-        "body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}"
-        "table{border-collapse:collapse}td,th{border:1px solid #ccc;padding:.3rem .6rem;text-align:left}"
-        "@media (prefers-color-scheme:dark){body{background:#16181d;color:#e6e6e6}a{color:#8ab4f8}}"
-    )
-    return (
-        "<!doctype html><html lang='en'><head><meta charset='utf-8'><title>Data quality</title>"
-        f"<style>{style}</style></head><body><h1>Data quality</h1>{''.join(sections)}</body></html>\n"
-    )
+    return _document("Data quality", "".join(sections))
 
 
-def record(gate: str, results: Sequence[Result], settings: Settings | None = None) -> str:
-    """Append the results to ``governance.quality_result`` and return the run's id."""
-    run_id = uuid.uuid4().hex
+def record(gate: str, results: Sequence[Result], settings: Settings | None = None, run_id: str | None = None) -> str:
+    """Append the results to ``governance.quality_result``, with the pages of the run, and return the run's id."""
+    settings = settings or get_settings()
+    run_id = run_id or uuid.uuid4().hex
+    pages = {dataset: report_page(run_id, dataset, settings) for dataset in {r.dataset for r in results}}
     moment = datetime.now(UTC)
     rows = pa.Table.from_pylist(
         [
@@ -461,6 +535,7 @@ def record(gate: str, results: Sequence[Result], settings: Settings | None = Non
                 "observed_value": r.observed_words,
                 "rule_severity": r.expectation.severity,
                 "measured_at": moment,
+                "report_page": pages[r.dataset],
             }
             for r in results
         ]
@@ -496,6 +571,7 @@ def run_gate(gate: str, settings: Settings | None = None, as_of: date | None = N
     """
     if gate not in MEASURES:
         raise BadArgumentsError(f"There is no gate '{gate}': use {' or '.join(GATES)}.")
-    results = judge(gate, MEASURES[gate](settings, as_of), settings)
-    record(gate, results, settings)
+    run_id = uuid.uuid4().hex
+    results = judge(gate, MEASURES[gate](settings, as_of), settings, run_id)
+    record(gate, results, settings, run_id)
     return results

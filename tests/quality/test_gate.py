@@ -93,18 +93,45 @@ def test_results_are_kept_in_the_lake(settings):
 
     from infra.runtime.duck import duck_connection
 
-    results = judge("marts", [replace(GOOD, figures={"duplicate_keys": 1, "row_count": 12})], settings)
-    run_id = record("marts", results, settings)
+    figures = [replace(GOOD, figures={"duplicate_keys": 1, "row_count": 12})]
+    run_id = record("marts", judge("marts", figures, settings, "r1"), settings, "r1")
     connection: duckdb.DuckDBPyConnection = duck_connection(settings=settings)
     rows = connection.execute(
-        f"SELECT gate, dataset, expectation, is_passed, observed_value, rule_severity "
+        f"SELECT gate, dataset, expectation, is_passed, observed_value, rule_severity, report_page "
         f"FROM delta_scan('{settings.silver('governance.quality_result')}') WHERE run_id = ? ORDER BY expectation",
         [run_id],
     ).fetchall()
+    page = quality.report_page("r1", "declarations__declaration", settings)
+    assert (settings.home / "quality" / "data_docs" / page).is_file()
     assert rows == [
-        ("marts", "declarations__declaration", "1 <= row_count", True, "12", "warning"),
-        ("marts", "declarations__declaration", "duplicate_keys <= 0", False, "1", "error"),
+        ("marts", "declarations__declaration", "1 <= row_count", True, "12", "warning", page),
+        ("marts", "declarations__declaration", "duplicate_keys <= 0", False, "1", "error", page),
     ]
+
+
+def test_pages_of_former_runs_stay_until_they_are_old(tmp_path):
+    import os
+    import time
+
+    settings = Settings(home=tmp_path)
+    create_lake(settings, ["governance.quality_result"])
+    docs = settings.home / "quality" / "data_docs"
+    bad = replace(GOOD, figures={"duplicate_keys": 3, "row_count": 12})
+    runs = [record("silver", judge("silver", [bad], settings, name), settings, name) for name in ("one", "two")]
+    pages = [quality.report_page(run, GOOD.dataset, settings) for run in runs]
+    for page in pages:
+        text = (docs / page).read_text()
+        assert "duplicate_keys" in text
+        # a page that fetches from other hosts is empty where there are none
+        assert 'src="http' not in text
+    assert (docs / "silver").resolve() == docs / "runs" / "two"
+    assert "duplicate_keys &lt;= 0 (3)" in (docs / "silver" / "index.html").read_text()
+    long_ago = time.time() - (quality.REPORT_DAYS + 1) * 86400
+    for run in runs:
+        os.utime(docs / "runs" / run, (long_ago, long_ago))
+    judge("marts", [GOOD], settings, "three")
+    # the newest of a gate stays, however old it is
+    assert sorted(path.name for path in (docs / "runs").iterdir()) == ["three", "two"]
 
 
 def test_too_many_rows_set_aside_stop_the_gate(tmp_path):
