@@ -22,35 +22,44 @@
     where false
 {%- endmacro %}
 
-{# Layer, dataset, column, grade, category of every documented column. #}
+{# Layer, domain, dataset, column, grade, category of every documented column. #}
 {% macro graded_columns() -%}
     {%- set known = [] -%}
     {%- if execute -%}
         {%- for node in graph.sources.values() -%}
             {%- for column in node.columns.values() -%}
-                {%- do known.append(('silver', node.name, column)) -%}
+                {%- do known.append(('silver', node.name.split('__')[0], node.name, column)) -%}
             {%- endfor -%}
         {%- endfor -%}
         {%- for node in graph.nodes.values() if node.resource_type == 'model' and node.fqn[1] in ('marts', 'serving') -%}
             {%- for column in node.columns.values() -%}
-                {%- do known.append((node.fqn[1], node.name, column)) -%}
+                {%- do known.append((node.fqn[1], node.fqn[2], node.name, column)) -%}
             {%- endfor -%}
         {%- endfor -%}
     {%- endif -%}
     select *
     from (
         values
-        {%- for layer, dataset, column in known %}
+        {%- for layer, domain, dataset, column in known %}
             {%- set meta = column.config.meta if column.config and column.config.meta else column.meta %}
         (
-            '{{ layer }}', '{{ dataset }}', '{{ column.name }}',
+            '{{ layer }}', '{{ domain }}', '{{ dataset }}', '{{ column.name }}',
             {{ "'" ~ meta.grade ~ "'" if meta.grade else 'null' }},
             {{ "'" ~ meta.category ~ "'" if meta.category else 'null' }},
             '{{ meta.personal_information or "none" }}',
             {{ 'true' if column.description else 'false' }}
         ),
         {%- endfor %}
-        (null, null, null, null, null, null, null)
-    ) as known (layer, dataset, column_name, grade, category, personal_information, is_described)
+        (null, null, null, null, null, null, null, null)
+    ) as known (layer, domain, dataset, column_name, grade, category, personal_information, is_described)
     where layer is not null
+{%- endmacro %}
+
+{# Table of silver and its domain for a contract id; a contract's table is named <domain>__<entity>. #}
+{% macro dataset_of(contract_id) -%}
+    replace({{ contract_id }}, '.', '__')
+{%- endmacro %}
+
+{% macro domain_of(contract_id) -%}
+    split_part({{ contract_id }}, '.', 1)
 {%- endmacro %}

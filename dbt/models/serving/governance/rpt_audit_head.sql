@@ -1,0 +1,1 @@
+{{ conform(ref('stg_governance__audit_head')) }}

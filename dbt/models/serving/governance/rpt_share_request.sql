@@ -1,0 +1,9 @@
+with asked as (
+    select
+        *,
+        {{ domain_of('contract_id') }} as domain,
+        {{ dataset_of('contract_id') }} as dataset
+    from {{ ref('stg_governance__share_request') }}
+)
+
+{{ conform('asked') }}

@@ -1,0 +1,1 @@
+{{ stage('governance', 'audit_head') }}

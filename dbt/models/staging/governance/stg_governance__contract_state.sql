@@ -1,0 +1,1 @@
+{{ stage('governance', 'contract_state') }}

@@ -1,0 +1,1 @@
+{{ stage('governance', 'quarantine_sample') }}

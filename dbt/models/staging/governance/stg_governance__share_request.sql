@@ -1,0 +1,1 @@
+{{ stage('governance', 'share_request') }}
