@@ -21,6 +21,7 @@ _FIELD_BREAKS = {
     "code_list": "code list",
     "code_day": "day of the code list",
     "code_when": "condition of the code list",
+    "important": "important data",
 }
 _CONTRACT_BREAKS = {
     "key": "key",
@@ -127,6 +128,9 @@ def compare_contract(old: Contract, new: Contract) -> tuple[Change, ...]:
             changes.append(
                 Change(new.id, BREAKING, f"field {name}: new and required; messages without it are set aside")
             )
+        elif field.source_field and not field.since:
+            what = f"field {name}: new without 'since'; CSV files sent before lack its column and are refused"
+            changes.append(Change(new.id, BREAKING, what))
         else:
             changes.append(Change(new.id, ADDITIVE, f"field {name}: new"))
     return tuple(sorted(changes + _rule_changes(old, new), key=lambda c: (c.kind != BREAKING, c.what)))

@@ -135,6 +135,7 @@ def parse_layout(raw: Mapping[str, Any], name: str) -> Layout:
             raise ContractError(f"{where}: the header names a column twice; correct it.")
     elif raw.get("header"):
         raise ContractError(f"{where}: a jsonl layout has no header; remove it.")
+    tables = tuple(_table(t, raw, header, where) for t in raw["tables"])
     return Layout(
         id=raw["layout"],
         source_system=raw["source_system"],
@@ -146,10 +147,24 @@ def parse_layout(raw: Mapping[str, Any], name: str) -> Layout:
         delimiter=raw.get("delimiter", ","),
         null_values=_nulls(raw),
         time_zone=raw.get("time_zone"),
-        tables=tuple(_table(t, raw, header, where) for t in raw["tables"]),
+        tables=tables,
         file=name,
         description=raw.get("description", ""),
+        later=_later_columns(tables) if header else frozenset(),
     )
+
+
+def _later_columns(tables: Sequence[LayoutTable]) -> frozenset[str]:
+    """Return the columns that only fields with ``since`` are read from."""
+    later: set[str] = set()
+    always: set[str] = set()
+    for table in tables:
+        contract = load_contracts()[table.contract]
+        for ours, theirs in table.fields:
+            (later if contract.field(ours).since else always).add(theirs)
+        for ours, sql in table.expressions:
+            always |= columns_of(sql, f"{table.contract}, {ours}")
+    return frozenset(later - always)
 
 
 @cache
@@ -181,9 +196,8 @@ def match_layouts(
 ) -> tuple[Layout, ...]:
     """Return the layouts a landed or offered file can have, best first; empty when none fits.
 
-    A CSV file fits a layout when its name matches the glob and its header has all and only the layout's columns, in
-    any order; one whose header lacks or adds columns follows, so that the caller can say which. JSON Lines fit by
-    feed.
+    A CSV file fits a layout when its name matches the glob and its header has the layout's columns (``Layout.fits``);
+    one whose header lacks or adds columns follows, so that the caller can say which. JSON Lines fit by feed.
 
     Args:
         file_name: name of the file, without folders.
@@ -202,7 +216,7 @@ def match_layouts(
             near.append(layout)
             continue
         names = header_of(header, layout.delimiter) if isinstance(header, str) else tuple(header)
-        if set(names) == set(layout.header) and len(names) == len(layout.header):
+        if layout.fits(names):
             exact.append(layout)
         elif feed is not None and len(set(names) & set(layout.header)) * 2 >= len(layout.header):
             near.append(layout)

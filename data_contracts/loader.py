@@ -61,7 +61,11 @@ FIELD_PROPERTIES = {
     "codeWhen",
     "derivation",
     "unit",
+    "since",
+    "important",
 }
+# GB/T 43697-2024: core data, and what is secret by law, is handled in other systems under other rules
+NOT_ON_THE_PLATFORM = {"core", "secret", "confidential", "top secret", "state secret", "核心", "秘密", "机密", "绝密"}
 TABLE_PROPERTIES = {"feed", "record", "eventTime", "sequence", "producer"}
 CONTRACT_PROPERTIES = {"owner", "sharingType"}
 IMPLEMENTATION_KEYS = {
@@ -70,6 +74,7 @@ IMPLEMENTATION_KEYS = {
 }
 RECORD_FIELD_KEYS = {"name", "physicalType", "required", "classification", "sourceField", "description"}
 _NAME = re.compile(r"^[a-z][a-z0-9_]*$")
+_VERSION = re.compile(r"^[0-9]+\.[0-9]+\.[0-9]+$")
 _DECIMAL = re.compile(r"^DECIMAL\(([0-9]{1,2}),([0-9]{1,2})\)$")
 
 
@@ -133,9 +138,11 @@ def _first(document: Any, errors: Iterable[ValidationError]) -> str | None:
     return None if found is None else f"{_place(document, list(found.absolute_path))}: {found.message}"
 
 
-def _one_of(value: Any, allowed: tuple[str, ...] | set[str], where: str, what: str) -> Any:
+def _one_of(value: Any, allowed: tuple[Any, ...] | set[str], where: str, what: str) -> Any:
     if value not in allowed:
-        raise ContractError(f"{where}: {what} '{value}' is not known; use one of {', '.join(sorted(allowed))}.")
+        raise ContractError(
+            f"{where}: {what} '{value}' is not known; use one of {', '.join(sorted(map(str, allowed)))}."
+        )
     return value
 
 
@@ -205,7 +212,15 @@ def _field(raw: Mapping, where: str) -> Field:
     logical = _one_of(raw.get("logicalType"), LOGICAL_TYPES, where, "logicalType")
     if logical != _logical_of(physical):
         raise ContractError(f"{where}: logicalType {logical} does not fit physicalType {physical}; correct one.")
+    if str(raw.get("classification")) in NOT_ON_THE_PLATFORM:
+        raise ContractError(
+            f"{where}: classification {raw['classification']} is core data or a state secret, which this platform "
+            "may not hold; take the field out of the contract and stop the feed that brings it."
+        )
     grade = _one_of(raw.get("classification"), GRADES, where, "classification (grade)")
+    important = _one_of(custom.get("important", False), (True, False), where, "important")
+    if important and (grade != "L4" or custom["sharingType"] != "none"):
+        raise ContractError(f"{where}: important data (GB/T 43697) is L4 with sharingType none; correct it.")
     personal = _one_of(custom["personalInformation"], PERSONAL_INFORMATION, where, "personalInformation")
     mask = _one_of(custom["mask"], MASKS, where, "mask")
     sharing = _one_of(custom["sharingType"], SHARING_TYPES, where, "sharingType")
@@ -255,6 +270,8 @@ def _field(raw: Mapping, where: str) -> Field:
         max_length=options.get("maxLength"),
         derivation=custom.get("derivation"),
         unit=custom.get("unit"),
+        since=custom.get("since"),
+        important=important,
         key_position=raw.get("primaryKeyPosition") if raw.get("primaryKey") else None,
         partition_position=raw.get("partitionKeyPosition") if raw.get("partitioned") else None,
         examples=tuple(str(e) for e in raw.get("examples") or ()),
@@ -363,8 +380,8 @@ def parse_contract(document: Mapping, name: str, root: Path = ROOT) -> Contract:
     Raises:
         ContractError: names file, field and remedy.
     """
-    if error := _schema_error(document):
-        raise ContractError(f"{name}, {error}; correct it to ODCS {STANDARD}.")
+    if fault := _schema_error(document):
+        raise ContractError(f"{name}, {fault}; correct it to ODCS {STANDARD}.")
     try:
         OpenDataContractStandard.model_validate(document)
     except ValueError as error:
@@ -372,7 +389,7 @@ def parse_contract(document: Mapping, name: str, root: Path = ROOT) -> Contract:
     if document["apiVersion"] != STANDARD:
         raise ContractError(f"{name}: apiVersion is {document['apiVersion']}; this platform uses {STANDARD}.")
     domain, _, entity = document["id"].partition(".")
-    if not re.match(r"^[0-9]+\.[0-9]+\.[0-9]+$", str(document["version"])):
+    if not _VERSION.match(str(document["version"])):
         raise ContractError(f"{name}: version {document['version']} is not major.minor.patch; correct it.")
     if len(document.get("schema") or []) != 1:
         raise ContractError(f"{name}: a contract describes one table; give exactly one schema object.")
@@ -491,6 +508,15 @@ def _check_references(contract: Contract, columns: dict[str, Field]) -> None:
             raise ContractError(f"{where}: a fed field has a sourceField or a derivation; add one.")
         if (f.key_position or f.partition_position) and not f.required:
             raise ContractError(f"{where}: key and partition fields are required; set required: true.")
+    version = tuple(map(int, contract.version.split(".")))
+    for f in contract.fields:
+        if f.since is None:
+            continue
+        where = f"{name}, field {f.name}"
+        if not _VERSION.match(f.since) or tuple(map(int, f.since.split("."))) > version:
+            raise ContractError(f"{where}: since {f.since} is no version up to {contract.version}; correct it.")
+        if f.required:
+            raise ContractError(f"{where}: since {f.since}, so earlier messages lack it: it cannot be required.")
     for column in (contract.event_time, contract.sequence):
         if column and column not in columns:
             raise ContractError(f"{name}: {column} (eventTime or sequence) is no field of {contract.id}; correct it.")

@@ -1,5 +1,6 @@
 """Contracts as values: frozen, typed, closed sets. Everything else in the platform asks these objects."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from datetime import date
@@ -57,6 +58,8 @@ class Field:
     max_length: int | None = None
     derivation: str | None = None
     unit: str | None = None
+    since: str | None = None
+    important: bool = False
     key_position: int | None = None
     partition_position: int | None = None
     examples: tuple[str, ...] = ()
@@ -238,6 +241,15 @@ class Layout:
     tables: tuple[LayoutTable, ...]
     file: str = dataclass_field(compare=False)
     description: str = ""
+    later: frozenset[str] = frozenset()
+
+    def fits(self, header: Sequence[str]) -> bool:
+        """Return whether a CSV header has the layout's columns, in any order; only ``later`` ones may be missing.
+
+        A column is ``later`` when every field read from it came with a later contract version (``since``): files from
+        before lack it, and the field is null.
+        """
+        return len(set(header)) == len(header) and set(self.header) - self.later <= set(header) <= set(self.header)
 
     def table(self, contract_id: str) -> LayoutTable:
         """Return how the layout brings rows of the contract."""

@@ -49,11 +49,32 @@ def delta_type(field: Field) -> str:
         raise ContractError(f"Field {field.name}: no Delta type for {field.physical_type}; use a known type.") from None
 
 
+def column_metadata(contract: Contract, field: Field) -> dict[str, str]:
+    """Return what a column of the table says of itself: meaning, grade, category, place in the key, pseudonym key.
+
+    The key and the pseudonyms are there so that a later contract can be compared with the table, not with a memory of
+    what it was made from.
+    """
+    known = {
+        "comment": field.description,
+        "grade": field.grade,
+        "category": field.category,
+        "personal_information": field.personal_information,
+    }
+    if field.important:
+        known["important"] = "true"
+    if field.name in contract.key:
+        known["key"] = str(contract.key.index(field.name) + 1)
+    if field.mask == "hmac" and contract.feed:
+        known["pseudonym"] = field.purpose or ""
+    return known
+
+
 def arrow_schema(contract: Contract) -> pa.Schema:
-    """Return the Arrow schema of the silver table: all columns in order, nullability, description as comment."""
+    """Return the Arrow schema of the silver table: columns in order, nullability, what is known of each as metadata."""
     return pa.schema(
         [
-            pa.field(f.name, arrow_type(f), nullable=not f.required, metadata={"comment": f.description})
+            pa.field(f.name, arrow_type(f), nullable=not f.required, metadata=column_metadata(contract, f))
             for f in contract.columns
         ],
         metadata={"contract": contract.id, "version": contract.version},
@@ -61,14 +82,14 @@ def arrow_schema(contract: Contract) -> pa.Schema:
 
 
 def delta_schema(contract: Contract) -> DeltaSchema:
-    """Return the Delta schema of the silver table: NOT NULL where required, description and grade as metadata."""
+    """Return the Delta schema of the silver table: NOT NULL where required, metadata as ``column_metadata``."""
     return DeltaSchema(
         [
             DeltaField(
                 f.name,
                 PrimitiveType(delta_type(f)),
                 nullable=not f.required,
-                metadata={"comment": f.description, "grade": f.grade},
+                metadata=column_metadata(contract, f),
             )
             for f in contract.columns
         ]

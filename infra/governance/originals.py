@@ -53,7 +53,7 @@ def read_originals(
                 if table.contract not in wanted:
                     continue
                 if layout.format == "csv":
-                    cells = csv_cells(layout.delimiter, file.header, file.header_line)
+                    cells = csv_cells(layout.delimiter, file.header, file.header_line, layout.later)
                 else:
                     cells = json_cells(table)
                 select = _values(load_contract(table.contract), table, layout.format, wanted[table.contract], cells)

@@ -45,7 +45,11 @@ def _stop(error: CustomsError) -> NoReturn:
 
 @app.command(epilog="Example:  customs lake init")
 def init(as_json: Json = False) -> None:
-    """Create the lake: every table empty from its contract, folders, pseudonym keys. Harmless to repeat."""
+    """Create the lake: every table empty from its contract, folders, pseudonym keys. Harmless to repeat.
+
+    A live table follows its contract as far as no row must change (new optional columns, wording, grades). Otherwise
+    exit code 3 and the sentence names table, column and `customs lake migrate`.
+    """
     from infra.lake.commit import create_lake
 
     outcome = create_lake(get_settings())
@@ -53,10 +57,41 @@ def init(as_json: Json = False) -> None:
         _print(outcome)
         return
     counts = {
-        what: sum(1 for value in outcome.values() if value == what) for what in ("created", "extended", "present")
+        what: sum(1 for value in outcome.values() if value == what)
+        for what in ("created", "extended", "described", "present")
     }
     _print(
         f"{get_settings().lake}: " + ", ".join(f"{number} tables {what}" for what, number in counts.items() if number)
+    )
+
+
+@app.command(
+    epilog="Examples:  customs lake migrate declarations.declaration  ·  customs lake migrate governance.quarantine"
+)
+def migrate(
+    contract_id: Annotated[str, typer.Argument(metavar="CONTRACT", help="<domain>.<entity>")],
+    wait: Wait = 600,
+    as_json: Json = False,
+) -> None:
+    """Rewrite a live table after a breaking change of its contract, one commit, read back and compared.
+
+    Rows are cast where every stored value survives, else read again from the sealed originals and judged anew. What
+    was made from the table (features, datasets, role files) is rebuilt by their own commands.
+    """
+    from infra.lake.migrate import migrate as migrate_table
+    from infra.runtime.report import RunReport
+
+    with RunReport("lake migrate", contract=contract_id) as report:
+        report.figures["tables"] = migrate_table(contract_id, get_settings(), wait=wait, progress=_say)
+    if as_json:
+        _print(report.figures["tables"])
+        return
+    _table(
+        ("table", "method", "rows before", "rows after", "quarantined", "version"),
+        [
+            (name, t["method"], t["rows_before"], t["rows_after"], t["quarantined"], t["version"])
+            for name, t in report.figures["tables"].items()
+        ],
     )
 
 

@@ -25,6 +25,7 @@ from data_contracts import load_contract, load_contracts
 from data_contracts.emit.delta import delta_schema, table_properties
 from data_contracts.emit.sql import CompiledRule, quote, rules, text
 from data_contracts.model import Contract, Field
+from infra.lake.evolution import describe, follow
 from infra.lake.pseudonym import create_keys
 from infra.runtime.duck import duck_connection
 from infra.runtime.errors import BadArgumentsError, CustomsError, DataContractError, TryAgainError
@@ -128,17 +129,17 @@ def quarantine_contract() -> Contract:
 
 
 def create_lake(settings: Settings | None = None, only: Sequence[str] | None = None) -> dict[str, str]:
-    """Create what is missing: folders, keys, and every table empty from its contract; add columns contracts gained.
+    """Create what is missing: folders, keys, every table empty from its contract; live tables follow their contracts.
 
     Args:
         settings: platform settings.
         only: contract ids; default all.
 
     Returns:
-        {table: created | extended | present}, quarantine tables as ``quarantine/<name>``.
+        {table: created | extended | described | present}, quarantine tables as ``quarantine/<name>``.
 
     Raises:
-        BadArgumentsError: a contract changed in a way an existing table cannot follow.
+        DataContractError: a contract changed in a way an existing table cannot follow.
     """
     settings = settings or get_settings()
     for folder, mode in (
@@ -160,40 +161,39 @@ def create_lake(settings: Settings | None = None, only: Sequence[str] | None = N
             if only is not None and contract.id not in only:
                 continue
             if contract.id != QUARANTINE:
-                outcome[contract.table] = create_table(contract, settings.silver(contract.id))
+                outcome[contract.table] = create_table(contract, settings.silver(contract.id), settings=settings)
             if contract.feed:
                 outcome[f"quarantine/{contract.table}"] = create_table(
-                    quarantine_contract(), settings.quarantine(contract.id), of=contract
+                    quarantine_contract(), settings.quarantine(contract.id), of=contract, settings=settings
                 )
     return outcome
 
 
-def create_table(contract: Contract, path: Path, of: Contract | None = None) -> str:
-    """Create a Delta table empty from its contract, or add the columns the contract gained since.
+def create_table(contract: Contract, path: Path, of: Contract | None = None, settings: Settings | None = None) -> str:
+    """Create a Delta table empty from its contract, or let the live one follow what the contract became since.
 
     Args:
         contract: what the table holds.
         path: where it lies.
         of: for a quarantine table, the contract its rows failed.
+        settings: platform settings, for the audit log.
 
     Returns:
-        ``created``, ``extended`` or ``present``.
+        ``created``, ``extended`` (columns were added), ``described`` or ``present``.
 
     Raises:
-        BadArgumentsError: a column was dropped, changed its type, or a required one was added.
+        DataContractError: the contract changed in a way stored rows cannot follow; the message names the migration.
     """
-    wanted = delta_schema(contract)
     if not DeltaTable.is_deltatable(str(path)):
         path.mkdir(parents=True, exist_ok=True)
-        about = f"Rows that failed {of.id}. {contract.description}" if of else contract.description
         try:
             DeltaTable.create(
                 str(path),
-                schema=wanted,
+                schema=delta_schema(contract),
                 mode="error",
                 partition_by=list(contract.partition_by),
                 name=f"quarantine__{of.table}" if of else contract.table,
-                description=about,
+                description=describe(contract, of),
                 configuration=_properties(contract),
                 raise_if_key_not_exists=False,
             )
@@ -201,30 +201,7 @@ def create_table(contract: Contract, path: Path, of: Contract | None = None) -> 
         except DeltaError:
             if not DeltaTable.is_deltatable(str(path)):  # else another command was faster
                 raise
-    table = DeltaTable(str(path))
-    there = {f.name: f for f in table.schema().fields}
-    asked = {f.name: f for f in wanted.fields}
-    if gone := [name for name in there if name not in asked]:
-        raise BadArgumentsError(
-            f"Table {path.name} has column {', '.join(gone)}, contract {contract.id} {contract.version} does not: "
-            "keep the field in the contract (columns are retired by leaving them null)."
-        )
-    for name, column in there.items():
-        if str(column.type) != str(asked[name].type):
-            raise BadArgumentsError(
-                f"Contract {contract.id} {contract.version} makes {name} {asked[name].type}, the table has "
-                f"{column.type}: give the new type a new field name."
-            )
-    added = [f for name, f in asked.items() if name not in there]
-    if not added:
-        return "present"
-    if required := [f.name for f in added if not f.nullable]:
-        raise BadArgumentsError(
-            f"Contract {contract.id} {contract.version} adds required field {', '.join(required)} to a table that has "
-            "rows without it: add it as not required, or rebuild the lake into a new home."
-        )
-    table.alter.add_columns(added)
-    return "extended"
+    return follow(str(path), contract, settings or get_settings(), of)
 
 
 def _properties(contract: Contract) -> dict[str, str]:
@@ -498,7 +475,7 @@ def write_table(
         _check_where(connection, contract, where)
     count = count_of(connection, "SELECT count(*) FROM judged")
     with table_locks(settings, [contract_id], wait):
-        create_table(contract, path)
+        create_table(contract, path, settings=settings)
         label = f"own-{time.time_ns():x}"
         if mode == "merge":
             version = _merge_own(connection, contract, path, count, label)

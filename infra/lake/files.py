@@ -145,7 +145,8 @@ def _header(text: str, delimiter: str) -> tuple[str, ...]:
 def choose_layout(layouts: Sequence[Layout], name: str, first_line: str) -> tuple[Layout, tuple[str, ...]]:
     """Return the layout a file has, and its CSV header in the file's order (empty for JSON Lines).
 
-    Columns may come in any order; a missing, extra or unknown column refuses the file.
+    Columns may come in any order; a missing, extra or unknown column refuses the file, except that a column a later
+    contract version brought (``since``) may be missing.
 
     Raises:
         RefusedFileError: no layout of the feed fits; the message names the columns that differ.
@@ -162,9 +163,9 @@ def choose_layout(layouts: Sequence[Layout], name: str, first_line: str) -> tupl
                 return layout, ()
             continue
         header = _header(first_line, layout.delimiter)
-        if set(header) == set(layout.header) and len(header) == len(layout.header):
+        if layout.fits(header):
             return layout, header
-        missing = [column for column in layout.header if column not in header]
+        missing = [column for column in layout.header if column not in header and column not in layout.later]
         extra = [column for column in header if column not in layout.header]
         twice = sorted({column for column in header if header.count(column) > 1})
         parts = [

@@ -7,7 +7,7 @@ commits; the manifest of ``infra.lake.ledger`` makes a batch repeatable: killed 
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import groupby
@@ -349,15 +349,32 @@ def _commit_batch(
     outcome.batches.append(manifest.batch_id)
 
 
+def read_again(settings: Settings, manifest: Manifest, contract: Contract, silver: Path, quarantine: Path) -> None:
+    """Judge the sealed files of a recorded batch by a contract again, into tables that lie beside the live ones.
+
+    Args:
+        settings: platform settings.
+        manifest: the batch.
+        contract: one of its tables.
+        silver: folder of the table good rows go to.
+        quarantine: folder of the table for the others.
+    """
+    _Table(settings, manifest, contract, _nowhere, (silver, quarantine)).commit()
+
+
 class _Table:
     """One batch on its way into one table."""
 
     def __init__(
-        self, settings: Settings, manifest: Manifest, contract: Contract, reached: Callable[[str], None]
+        self,
+        settings: Settings,
+        manifest: Manifest,
+        contract: Contract,
+        reached: Callable[[str], None],
+        into: tuple[Path, Path] | None = None,
     ) -> None:
         self.settings, self.manifest, self.contract, self.reached = settings, manifest, contract, reached
-        self.path = settings.silver(contract.id)
-        self.aside = settings.quarantine(contract.id)
+        self.path, self.aside = into or (settings.silver(contract.id), settings.quarantine(contract.id))
         self.label = f"{manifest.sequence:08d}-{manifest.batch_id}"
         self.keys = load_keys(settings)
 
@@ -413,7 +430,7 @@ class _Table:
         """Return the INSERT that reads the stream ``lines`` into ``staged``, judged row by row."""
         contract, table = self.contract, layout.table(self.contract.id)
         if layout.format == "csv":
-            cells = csv_cells(layout.delimiter, header, header_line)
+            cells = csv_cells(layout.delimiter, header, header_line, layout.later)
             raws = table.raw_expressions()
         else:
             cells = json_cells(table)
@@ -650,14 +667,16 @@ def _version_of(table: DeltaTable, batch_id: str) -> int:
     return table.version()
 
 
-def csv_cells(delimiter: str, header: Sequence[str], header_line: int) -> str:
+def csv_cells(delimiter: str, header: Sequence[str], header_line: int, later: Collection[str] = ()) -> str:
     """Return SQL that splits the stream ``lines`` (file, line, text) into one VARCHAR column per header name.
 
     A record is one line: what a stray quote breaks is that line and no other. Empty cells are NULL; a line with another
-    number of fields or unbalanced quotes has ``__fault`` and no cells. Records count from 1 after the header.
+    number of fields or unbalanced quotes has ``__fault`` and no cells. Records count from 1 after the header. Columns
+    of ``later`` the header lacks are NULL.
     """
     names = ", ".join(
-        f"CASE WHEN whole THEN nullif(cells[{i}], '') END AS {quote(name)}" for i, name in enumerate(header, 1)
+        [f"CASE WHEN whole THEN nullif(cells[{i}], '') END AS {quote(name)}" for i, name in enumerate(header, 1)]
+        + [f"NULL::VARCHAR AS {quote(name)}" for name in sorted(set(later) - set(header))]
     )
     mark = text(delimiter)
     inside = "".join(f"\\{c}" if not c.isalnum() else c for c in delimiter)

@@ -28,10 +28,12 @@ def verdict(change, version: str = "1.0.0"):
     return found
 
 
-def new_field(required: bool):
+def new_field(required: bool, since: str | None = None):
     def change(document: dict) -> None:
         field = copy.deepcopy(field_of(document, "bill_no"))
         field.update(name="seal_no", required=required)
+        if since:
+            field["customProperties"].append({"property": "since", "value": since})
         next(p for p in field["customProperties"] if p["property"] == "sourceField")["value"] = "sealNo"
         document["schema"][0]["properties"].append(field)
 
@@ -47,7 +49,8 @@ def set_property(name: str, prop: str, value: str):
 
 QUALITY = DOCUMENT["schema"][0]["quality"]
 CASES = [
-    ("a new optional field", new_field(False), "additive"),
+    ("a new optional field", new_field(False, "1.0.0"), "additive"),
+    ("a new field old files are refused for", new_field(False), "breaking"),
     ("a new required field", new_field(True), "breaking"),
     ("a field removed", lambda d: d["schema"][0]["properties"].remove(field_of(d, "bill_no")), "breaking"),
     ("a type", lambda d: field_of(d, "net_mass_kg").update(physicalType="DECIMAL(20,3)"), "breaking"),
@@ -82,9 +85,9 @@ def test_a_breaking_change_needs_a_major_version():
 
 
 def test_an_additive_change_needs_a_minor_version_and_words_need_none():
-    assert not verdict(new_field(False)).is_honest
-    assert not verdict(new_field(False), "1.0.1").is_honest
-    assert verdict(new_field(False), "1.1.0").is_honest
+    assert not verdict(new_field(False, "1.0.0")).is_honest
+    assert not verdict(new_field(False, "1.0.0"), "1.0.1").is_honest
+    assert verdict(new_field(False, "1.0.0"), "1.1.0").is_honest
     assert verdict(CASES[-1][1]).is_honest
 
 

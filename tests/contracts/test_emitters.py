@@ -40,7 +40,9 @@ def test_a_delta_table_of_the_schema_reads_back_as_the_contract(tmp_path, contra
     assert [f.name for f in table.schema().fields] == [f.name for f in contract.columns]
     for f, stored in zip(contract.columns, table.schema().fields, strict=True):
         assert stored.nullable is not f.required
-        assert stored.metadata == {"comment": f.description, "grade": f.grade}
+        assert stored.metadata["comment"] == f.description
+        assert (stored.metadata["grade"], stored.metadata["category"]) == (f.grade, f.category)
+        assert stored.metadata.get("key") == (str(f.key_position) if f.key_position else None)
     assert pa.schema(table.schema().to_arrow()).field("message_at" if contract.feed else "scored_at").type.tz == "UTC"
     assert table.metadata().configuration == {"delta.enableDeletionVectors": "false"}
     assert f"{contract.id} {contract.version}" in table.metadata().description

@@ -70,6 +70,12 @@ def test_a_misspelled_key_is_refused_by_the_standards_schema(document, right, wr
     ("change", "words"),
     [
         (lambda f: f.update(classification="L5"), ("declaration_no", "grade", "L5", "L4")),
+        (lambda f: f.update(classification="core"), ("declaration_no", "core", "may not hold", "take the field out")),
+        (lambda f: f.update(classification="机密"), ("declaration_no", "state secret", "may not")),
+        (lambda f: set_property(f, "important", True), ("declaration_no", "important", "L4")),
+        (lambda f: set_property(f, "important", "yes"), ("declaration_no", "important", "yes")),
+        (lambda f: set_property(f, "since", "1.0.0"), ("declaration_no", "since 1.0.0", "required")),
+        (lambda f: set_property(f, "since", "99.0.0"), ("declaration_no", "since 99.0.0", "no version")),
         (lambda f: f.pop("classification"), ("declaration_no", "grade", "None")),
         (lambda f: f.update(physicalType="TEXT"), ("declaration_no", "physicalType", "TEXT", "VARCHAR")),
         (lambda f: f.update(physicalType="DECIMAL(39,2)"), ("declaration_no", "DECIMAL(39,2)", "38")),

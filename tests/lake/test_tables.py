@@ -37,25 +37,6 @@ def test_every_contract_has_an_empty_table_and_fed_ones_a_quarantine(lake):
     assert buyer.metadata["comment"]
 
 
-def test_a_field_a_contract_gained_becomes_a_column(lake, monkeypatch):
-    import dataclasses
-
-    from infra.lake import commit
-
-    contract = load_contracts()[ORDER]
-    lake.land_rows("ecommerce_order", lake.valid(ORDER, 2))
-    lake.ingest("ecommerce_order")
-    template = contract.field("consignee_district_code")
-    gained = dataclasses.replace(contract, fields=(*contract.fields, dataclasses.replace(template, name="coupon_code")))
-    assert commit.create_table(gained, lake.settings.silver(ORDER)) == "extended"
-    assert lake.rows(ORDER, "coupon_code") == [(None,), (None,)]
-    with pytest.raises(BadArgumentsError, match="coupon_code"):
-        commit.create_table(contract, lake.settings.silver(ORDER))
-    required = dataclasses.replace(template, name="other", required=True)
-    with pytest.raises(BadArgumentsError, match="required"):
-        commit.create_table(dataclasses.replace(gained, fields=(*gained.fields, required)), lake.settings.silver(ORDER))
-
-
 def test_restricted_zones_are_the_owners_only(lake):
     lake.land_rows("ecommerce_order", lake.valid(ORDER, 2))
     lake.ingest("ecommerce_order")
