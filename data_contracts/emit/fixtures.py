@@ -1,6 +1,7 @@
 """Contracts to test rows: valid ones that obey every rule, and one row per rule that breaks exactly that rule.
 
-A raw row is {our field: text or None} for every field read from the message, plus ``source_system``.
+A raw row is {our field: text or None} for every field read from the message, plus ``source_system``; for a table the
+platform makes itself, for every field.
 """
 
 import random
@@ -217,26 +218,32 @@ _FAULTS: dict[tuple[str, str], dict[str, str | None]] = {
 }
 
 
+def brought(contract: Contract) -> tuple[Field, ...]:
+    """Return the fields of a raw row: those of the message, or all of a table the platform makes itself."""
+    return contract.sourced if contract.feed else contract.fields
+
+
 def valid_rows(contract: Contract, n: int, seed: int = 7, source_system: str = "single_window") -> list[RawRow]:
-    """Return raw rows that satisfy every rule of a fed contract, with distinct keys.
+    """Return raw rows that satisfy every rule of a contract, with distinct keys.
 
     Args:
-        contract: a contract with a feed.
+        contract: any contract.
         n: how many rows.
         seed: same seed, same rows.
         source_system: rules with a ``when`` look at it.
     """
-    if contract.feed is None:
-        raise ContractError(f"Contract {contract.id} is not fed by messages; there are no raw rows for it.")
     rows = []
     for number in range(n):
         rng = random.Random(f"{seed}/{contract.id}/{number}")  # noqa: S311 - test data, not a secret
         day = FIRST_DAY + timedelta(days=number % DAYS)
-        row: RawRow = {f.name: _value(f, contract, rng, day) for f in contract.sourced}
+        row: RawRow = {f.name: _value(f, contract, rng, day) for f in brought(contract)}
         if arrange := _ARRANGE.get(contract.id):
             arrange(row, rng)
         elif contract.domain == "reference":
             _arrange_period(row, rng)
+        if contract.feed is None:
+            rows.append(row)
+            continue
         row["message_at"] = datetime(day.year, day.month, day.day, 12, tzinfo=UTC).isoformat()
         row["message_seq"] = str(number + 1)
         row["source_system"] = source_system
