@@ -6,6 +6,7 @@ command line of Superset costs ten CPU seconds a call and skips a broken dashboa
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any
 
 import duckdb
@@ -18,6 +19,7 @@ from dashboards.facts import known_indicators, read_facts
 from dashboards.serving_models import load_serving_models
 from dashboards.specification import AnyChart, Dataset, Specification, load_specification
 from dashboards.superset_api import Superset, SupersetError
+from infra.runtime import audit
 from infra.runtime.errors import DataContractError
 from infra.runtime.secrets import load_secrets
 from infra.runtime.settings import Settings
@@ -62,11 +64,11 @@ def publish(settings: Settings, say: Callable[[str], None] = lambda _: None) -> 
     """
     specification = checked_specification()
     facts = read_facts(settings, specification, load_serving_models())
-    files = bundle.build(specification, facts)
+    bundled = bundle.archive(bundle.build(specification, facts))
     passwords = load_secrets(settings).passwords
     with Superset(settings.superset_url, "admin", passwords["admin"]) as superset:
         say(f"Importing {len(specification.dashboards)} dashboards into {settings.superset_url}")
-        superset.post("assets/import/", files={"bundle": ("bundle.zip", bundle.archive(files), "application/zip")})
+        superset.post("assets/import/", files={"bundle": ("bundle.zip", bundled, "application/zip")})
         say("Roles, accounts and rights")
         role_ids = ensure_roles(superset, specification)
         user_ids = ensure_users(superset, specification, role_ids)
@@ -102,6 +104,12 @@ def publish(settings: Settings, say: Callable[[str], None] = lambda _: None) -> 
                 result.charts += 1
                 if not rows:
                     result.empty_charts.append(f"{dashboard.slug}/{chart.id}")
+    detail = {
+        "dashboards": sorted(dashboard_ids),
+        "charts": result.charts,
+        "bundle_sha256": sha256(bundled).hexdigest(),
+    }
+    audit.record("dashboards.published", "system:dashboards", "superset", detail, settings=settings)
     return result
 
 

@@ -19,6 +19,7 @@ from mlflow.models import ModelSignature
 from mlflow.pyfunc.model import PythonModel
 from mlflow.types import ColSpec, Schema, TensorSpec
 
+from infra.runtime import audit
 from infra.runtime.errors import TryAgainError
 from infra.runtime.settings import Settings
 
@@ -143,12 +144,17 @@ def register(
         new = str(logged.registered_model_version)
         for key, value in {**tags, "run_id": run.info.run_id}.items():
             client.set_model_version_tag(name, new, key, str(value))
+        detail = {"version": new, "run": run.info.run_id}
+    audit.record("model.registered", "system:models", name, detail, settings=settings)
     return new
 
 
-def promote(client: MlflowClient, name: str, model_version: str) -> None:
+def promote(client: MlflowClient, settings: Settings, name: str, model_version: str) -> None:
     """Make a version the champion."""
+    before = champion(client, name)
     client.set_registered_model_alias(name, CHAMPION, model_version)
+    detail = {"version": model_version, "before": before.version if before else None}
+    audit.record("model.champion", "system:models", name, detail, settings=settings)
 
 
 def overview(client: MlflowClient, names: tuple[str, ...]) -> dict[str, dict[str, Any]]:

@@ -223,7 +223,7 @@ def train(
     )
     client.update_model_version(name, version, description=card[:20000])
     if promoted:
-        registry.promote(client, name, version)
+        registry.promote(client, settings, name, version)
         path = card_path(settings, name)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(card.replace("VERSION", version), encoding="utf-8")

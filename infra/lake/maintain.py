@@ -14,6 +14,7 @@ from deltalake import DeltaTable, WriterProperties
 from data_contracts import load_contracts
 from infra.lake.commit import table_locks
 from infra.lake.ledger import manifests
+from infra.runtime import audit
 from infra.runtime.settings import Settings
 
 # longer than the longest reader (dbt, Spark features, a scoring run)
@@ -129,6 +130,9 @@ def _remove_expired_originals(settings: Settings, progress: Callable[[str], None
         folder = settings.raw(manifest.feed) / manifest.batch_id
         if folder.is_dir() and manifest.ingested_at + max(limits) < datetime.now(UTC):
             shutil.rmtree(folder)
+            audit.record(
+                "raw.purged", "system:maintain", manifest.feed, {"batch": manifest.batch_id}, settings=settings
+            )
             progress(f"{manifest.feed}: originals of batch {manifest.batch_id} reached the end of their retention")
 
 

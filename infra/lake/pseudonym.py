@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
 
+from infra.runtime import audit
 from infra.runtime.errors import BadArgumentsError, TryAgainError
 from infra.runtime.settings import Settings
 
@@ -38,6 +39,7 @@ def create_keys(purposes: Iterable[str], settings: Settings) -> bool:
             "new keys would cut every person off from their history."
         )
     _write(keys | {purpose: secrets.token_hex(KEY_BYTES) for purpose in missing}, settings)
+    audit.record("key.made", "system:set-up", path.name, {"purposes": missing}, settings=settings)
     return True
 
 

@@ -29,6 +29,7 @@ from data_contracts.emit.sql import text
 from data_contracts.model import Contract
 from infra.lake.commit import QUARANTINE, write_table
 from infra.lake.datasets import datasets
+from infra.runtime import audit
 from infra.runtime.duck import duck_connection
 from infra.runtime.errors import BadArgumentsError, CustomsError, DataContractError, TryAgainError
 from infra.runtime.settings import Settings, get_settings
@@ -574,4 +575,7 @@ def run_gate(gate: str, settings: Settings | None = None, as_of: date | None = N
     run_id = uuid.uuid4().hex
     results = judge(gate, MEASURES[gate](settings, as_of), settings, run_id)
     record(gate, results, settings, run_id)
+    if failed := [one for one in results if not one.passed and one.expectation.severity == "error"]:
+        detail = {"run": run_id, "datasets": sorted({one.dataset for one in failed}), "expectations": len(failed)}
+        audit.record("quality.gate_failed", "system:quality", gate, detail, settings=settings)
     return results

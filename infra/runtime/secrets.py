@@ -6,6 +6,7 @@ import os
 import secrets
 from dataclasses import asdict, dataclass, field
 
+from infra.runtime import audit
 from infra.runtime.errors import TryAgainError
 from infra.runtime.settings import Settings, get_settings
 
@@ -51,6 +52,9 @@ def create_secrets(settings: Settings | None = None) -> tuple[Secrets, bool]:
     with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         json.dump(asdict(made), file, indent=1)
     unfinished.rename(settings.secrets_file)
+    audit.record(
+        "secrets.made", "system:set-up", settings.secrets_file.name, {"names": [*asdict(made)]}, settings=settings
+    )
     return made, True
 
 

@@ -1,5 +1,6 @@
 """What a role's file holds, and what happens when it cannot be made."""
 
+import hashlib
 import json
 from datetime import date
 from decimal import Decimal
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 
 from infra.lake.serving import open_role_file, publish, query, role_file
 from infra.lake.serving_cli import app
+from infra.runtime import audit
 from infra.runtime.errors import BadArgumentsError, CustomsError, TryAgainError
 
 from .conftest import write_manifest
@@ -26,6 +28,14 @@ def test_the_policy_decides_which_columns_are_there(home, role):
     publish(role, home)
     with open_role_file(role, home) as connection:
         assert [c[0] for c in connection.execute("DESCRIBE mart.fct_list").fetchall()] == COLUMNS[role]
+
+
+def test_a_publication_is_told_in_the_audit_log_with_the_hash_of_the_file(home):
+    tables = publish("analyst", home)
+    (event,) = audit.events(home)
+    assert (event.event, event.subject) == ("serving.published", "analyst.duckdb")
+    assert event.detail["tables"] == {one.dataset: one.rows for one in tables}
+    assert event.detail["sha256"] == hashlib.sha256(role_file("analyst", home).read_bytes()).hexdigest()
 
 
 def test_a_restricted_amount_is_a_bucket_for_analysts_and_clear_for_stewards(home):
