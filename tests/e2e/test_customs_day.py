@@ -2,15 +2,19 @@
 
 import csv
 import gzip
+import hashlib
 import itertools
 import json
 import os
 import signal
+import subprocess
 import time
 
 import httpx
 import psutil
 import pytest
+
+from .conftest import CUSTOMS
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(3000)]
 
@@ -171,6 +175,60 @@ def test_an_analyst_queries_datasets_and_reads_no_file(small_day):
             "INSTALL httpfs",
         ):
             assert ask(sql).status_code >= 400, sql
+
+
+def test_what_people_asked_and_tried_is_in_the_audit_log_without_its_values(small_day):
+    from dashboards.superset_api import Superset
+
+    url = small_day.status()["urls"]["superset"]
+    value = "310101199003070017"
+    asked = f"SELECT count(*) AS n FROM mart.fct_inspection WHERE 'x' <> '{value}'"
+    tried = f"SELECT * FROM read_text('/home/{value}')"
+    with Superset(url, "analyst", small_day.password("analyst")) as analyst:
+        (database,) = [row["id"] for row in analyst.rows("database/")]
+        for sql in (asked, tried):
+            analyst.status("sqllab/execute/", {"database_id": database, "sql": sql, "schema": "mart"})
+    told = json.loads(small_day.run("audit", "list", "--actor", "analyst", "--limit", "5", "--json").stdout)
+    assert [event["event"] for event in told] == [
+        "login.succeeded", "query.run", "data.shown", "query.run", "query.refused",
+    ]  # fmt: skip
+    assert {event["subject"] for event in told[1:]} == {"analyst.duckdb"}
+    assert told[2]["detail"]["rows"] == 1
+    assert told[2]["detail"]["tables"] == ["fct_inspection"]
+    for event, sql in ((told[2], asked), (told[4], tried)):
+        assert event["detail"]["statement_sha256"] == [hashlib.sha256(sql.encode()).hexdigest()]
+    verdict = json.loads(small_day.run("audit", "verify", "--json").stdout)
+    assert verdict["audit"] == "ok"
+    events = json.loads(small_day.run("audit", "list", "--limit", "100000", "--json").stdout)
+    assert {"account.added", "serving.published", "dashboards.published", "model.champion"} <= {
+        event["event"] for event in events
+    }
+    assert value not in "".join(path.read_text() for path in (small_day.home / "audit").glob("*.jsonl"))
+
+
+def test_a_disabled_account_is_out_of_superset_and_airflow_at_once(small_day):
+    from dashboards.superset_api import Superset
+
+    def governance(*words, given):
+        done = subprocess.run(
+            [str(CUSTOMS), "governance", *words, "--password-stdin"],
+            env=small_day.environment, input=given, text=True, capture_output=True, timeout=60,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+
+    password = "correct horse battery"
+    urls = small_day.status()["urls"]
+    governance("account", "add", "wang", "--role", "steward", given=f"{password}\n")
+    airflow = httpx.Client(base_url=urls["airflow"], timeout=60)
+    token = airflow.post("/auth/token", json={"username": "wang", "password": password}).json()["access_token"]
+    airflow.headers["Authorization"] = f"Bearer {token}"
+    with Superset(urls["superset"], "wang", password) as wang:
+        assert [row["database_name"] for row in wang.rows("database/")] == ["Customs stewards"]
+        assert airflow.get("/api/v2/dags").status_code == 200
+        small_day.run("governance", "account", "disable", "wang")
+        assert wang.status("sqllab/execute/", {"database_id": 1, "sql": "SELECT 1"}).status_code == 401
+        assert airflow.get("/api/v2/dags").status_code in (401, 403)
+    assert airflow.post("/auth/token", json={"username": "wang", "password": password}).status_code == 401
 
 
 def test_a_manager_has_no_sql_and_no_other_database(small_day):
