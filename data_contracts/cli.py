@@ -4,7 +4,7 @@ import io
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from data_contracts.compare import Verdict
 from data_contracts.errors import ContractError, UnknownContractError
 from data_contracts.loader import ROOT, contract_files, load_contract, load_contracts, parse_contract, read_yaml
 from data_contracts.model import Contract
@@ -86,11 +87,11 @@ def build(
     _console().print("Generated files are fresh.")
 
 
-@app.command(
-    epilog="Example:  customs contracts diff --ref origin/main          customs contracts diff OLD_FOLDER NEW_FOLDER"
-)
+@app.command(epilog="Example:  customs contracts diff  ·  customs contracts diff --ref origin/main  ·  … diff OLD NEW")
 def diff(
-    old: Annotated[Path | None, typer.Argument(help="Folder with the older contracts.")] = None,
+    old: Annotated[
+        Path | None, typer.Argument(help="Folder with the older contracts; default the last release.")
+    ] = None,
     new: Annotated[Path | None, typer.Argument(help="Folder with the newer contracts; default those in use.")] = None,
     ref: Annotated[str | None, typer.Option(help="Git revision to compare the contracts in use with.")] = None,
 ) -> None:
@@ -99,24 +100,43 @@ def diff(
     Exit code 3 when a breaking change comes without a major version.
     """
     from data_contracts.compare import compare
+    from data_contracts.released import released_contracts, silent
 
-    if (old is None) == (ref is None):
-        raise UnknownContractError("Say what to compare with: a folder, or --ref REVISION.")
-    before = _at_revision(ref) if ref is not None else _in_folder(old or ROOT)
+    if old is not None and ref is not None:
+        raise UnknownContractError("Say one thing to compare with: a folder, or --ref REVISION.")
+    released = released_contracts() if old is None and ref is None else {}
+    before = _in_folder(old) if old is not None else _at_revision(ref) if ref is not None else released
     after = _in_folder(new) if new is not None else load_contracts()
     verdicts = compare(before, after)
+    _print_verdicts(verdicts)
+    timid = [v.contract for v in verdicts if v.kind == "additive" and not v.is_honest]
+    if timid:
+        _console().print(f"Additive change without a new minor version: {', '.join(timid)}.")
+    if broken := [v.contract for v in silent(verdicts)]:
+        raise ContractError(f"Breaking change without a new major version: {', '.join(broken)}; raise 'version' there.")
+
+
+def _print_verdicts(verdicts: Sequence[Verdict]) -> None:
     table = Table("contract", "version", "kind", "what", box=None)
     for verdict in verdicts:
         version = f"{verdict.old_version or '-'} → {verdict.new_version or '-'}"
         for change in verdict.changes:
             table.add_row(verdict.contract, version, change.kind, change.what)
     _console().print(table if verdicts else "No difference.")
-    silent = [v.contract for v in verdicts if v.kind == "breaking" and not v.is_honest]
-    timid = [v.contract for v in verdicts if v.kind == "additive" and not v.is_honest]
-    if timid:
-        _console().print(f"Additive change without a new minor version: {', '.join(timid)}.")
-    if silent:
-        raise ContractError(f"Breaking change without a new major version: {', '.join(silent)}; raise 'version' there.")
+
+
+@app.command(epilog="Example:  customs contracts release")
+def release() -> None:
+    """Promise the contracts in use: what later changes are compared with, here and in CI.
+
+    Run it when a version of the platform is given to others, and commit the file it writes. Exit code 3 when a version
+    does not say what changed.
+    """
+    from data_contracts.released import FILE
+    from data_contracts.released import release as make_release
+
+    _print_verdicts(make_release())
+    _console().print(f"Released: {ROOT.name}/{FILE}; commit it.")
 
 
 @app.command(epilog="Example:  customs contracts dictionary > dictionary.md")

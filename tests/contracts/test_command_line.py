@@ -95,4 +95,4 @@ def test_diff_with_a_git_revision(older, monkeypatch):
     with pytest.raises(UnknownContractError, match="no-such-revision"):
         call("diff", "--ref", "no-such-revision")
     with pytest.raises(UnknownContractError, match="--ref"):
-        call("diff")
+        call("diff", str(older), "--ref", "HEAD")
