@@ -39,14 +39,16 @@ class Database(Strict):
 class Role(Strict):
     """A role of Superset and its account; ``person`` is the name people see.
 
-    ``permissions`` maps a view of Superset to the actions allowed on it; ``includes`` names built-in roles the account
-    gets beside this one; ``databases`` are the connections (by role) the role may query.
+    ``permissions`` maps a view of Superset to the actions allowed on it; ``based_on`` names built-in roles whose
+    permissions the role has too, but for those it goes ``without``; ``databases`` are the connections (by role) the
+    role may query.
     """
 
     name: str
     person: str
     description: str
-    includes: tuple[str, ...] = ()
+    based_on: tuple[str, ...] = ()
+    without: dict[str, tuple[str, ...]] = {}
     databases: tuple[str, ...] = ()
     permissions: dict[str, tuple[str, ...]] = {}
 

@@ -85,6 +85,10 @@ class Superset:
         """Return the bare response of ``POST /api/v1/<path>``, whatever its status."""
         return self._http.post(f"/api/v1/{path}", json=body)
 
+    def bare(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Return the bare response to a request to any path of Superset, whatever its status."""
+        return self._http.request(method, path, **options)
+
     def rows(self, path: str, columns: tuple[str, ...] = ()) -> list[dict[str, Any]]:
         """Return every row of a list endpoint, page by page."""
         chosen = f",columns:!({','.join(columns)})" if columns else ""

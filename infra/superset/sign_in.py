@@ -14,9 +14,9 @@ _ROLES_FILE = Path(__file__).parents[2] / "dashboards" / "roles.yaml"
 
 
 def superset_roles() -> dict[str, tuple[str, ...]]:
-    """Return account role to Superset's roles: the one of its name in roles.yaml and those it includes."""
+    """Return account role to Superset's roles: the one of its name in roles.yaml."""
     listed = yaml.safe_load(_ROLES_FILE.read_text(encoding="utf-8"))["roles"]
-    known = {"Admin": ("Admin",)} | {one["name"]: (one["name"], *one.get("includes", ())) for one in listed}
+    known = {"Admin": ("Admin",)} | {one["name"]: (one["name"],) for one in listed}
     return {role: known[name] for role, name in SUPERSET.items() if name in known}
 
 

@@ -14,6 +14,7 @@ from superset.utils.log import DBEventLogger
 # last on the path: the platform's sign-in and audit log are made to be imported here, nothing else of it is
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 
+from infra.superset.closed import close
 from infra.superset.sign_in import sign_in_of
 from infra.superset.watch import query_logger, watch
 
@@ -88,6 +89,7 @@ def FLASK_APP_MUTATOR(app: Any) -> None:  # noqa: D103 - Superset asks for this 
     watch(app, _platform)
 
 
+    close(app)
 class _ActivityLog(DBEventLogger):
     """Superset's own log, for its list of recent things, without what people asked: that may hold values."""
 

@@ -23,7 +23,7 @@ ROLES = {
             "name": "analyst",
             "person": "An analyst",
             "description": "Asks",
-            "includes": ["Gamma"],
+            "based_on": ["Gamma"],
             "databases": ["analyst"],
         },
     ]
