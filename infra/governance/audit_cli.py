@@ -55,7 +55,10 @@ def list_(
     limit: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """List events, oldest first."""
+    """List events, oldest first; what people did in Airflow is moved into the log before."""
+    from infra.governance.airflow_events import collect
+
+    collect(get_settings())
     found = [
         one
         for one in audit.events(

@@ -13,15 +13,19 @@ AUDIT_HEAD = "governance.audit_head"
 def publish_heads(settings: Settings | None = None) -> dict[str, Any]:
     """Verify the log and write one row per day to ``governance.audit_head``; return the verdict and the days written.
 
+    What people did in Airflow is moved into the log first.
+
     Rows of earlier runs are replaced day by day; a day whose events are gone keeps the row it had, marked not sound.
     """
     import pyarrow as pa
 
     from data_contracts import load_contract
     from data_contracts.emit.delta import arrow_schema
+    from infra.governance.airflow_events import collect
     from infra.lake.commit import write_table
 
     settings = settings or get_settings()
+    collect(settings)
     verdict = audit.verify(settings)
     by_file: dict[str, str] = {}
     for found in verdict.findings:

@@ -23,6 +23,7 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -62,15 +63,16 @@ def digest(statement: str) -> str:
     return hashlib.sha256(statement.encode()).hexdigest()
 
 
-def tables(statement: str) -> list[str]:
+@lru_cache(maxsize=500)
+def tables(statement: str) -> tuple[str, ...]:
     """Return the tables a statement reads, as far as it can be read and their names look like ours."""
     try:
         parsed = [one for one in sqlglot.parse(statement, dialect="duckdb") if one]
     except sqlglot.errors.SqlglotError:
-        return []
+        return ()
     own = {cte.alias for one in parsed for cte in one.find_all(exp.CTE)}
     found = {table.name for one in parsed for table in one.find_all(exp.Table)}
-    return sorted(name for name in found - own if _TABLE.match(name))
+    return tuple(sorted(name for name in found - own if _TABLE.match(name)))
 
 
 def query_logger(home: audit.Home) -> Callable[..., None]:

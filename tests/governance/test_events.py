@@ -6,8 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import duckdb
 import pytest
+import sqlalchemy as sa
 from mlflow import MlflowClient
 
+from infra.governance import accounts, airflow_events
 from infra.lake import maintain, quality, serving
 from infra.lake.pseudonym import create_keys
 from infra.runtime import audit
@@ -95,3 +97,42 @@ def test_a_new_champion_is_told_with_the_one_before(settings, tmp_path):
         ("model.champion", "m", {"before": None, "version": "1"}),
         ("model.champion", "m", {"before": "1", "version": "2"}),
     ]
+
+
+@pytest.fixture
+def airflow_log(settings, tmp_path):
+    """Airflow's own log with what admin, a task and a command left in it, and room for more."""
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/airflow.db")
+    with engine.begin() as connection:
+        connection.execute(
+            sa.text("CREATE TABLE log (id INTEGER, dttm DATETIME, event TEXT, owner TEXT, dag_id TEXT, run_id TEXT)")
+        )
+
+    def write(number, event, owner, minute=0):
+        at = datetime(2026, 11, 22, 10, minute, tzinfo=UTC)
+        with engine.begin() as connection:
+            row = {"id": number, "dttm": at, "event": event, "owner": owner, "dag_id": "ingest", "run_id": "r1"}
+            connection.execute(sa.insert(airflow_events._LOG).values(row))
+
+    accounts.add_first_accounts(settings, {"admin": "correct horse battery"})
+    return settings.model_copy(update={"airflow_database": f"sqlite:///{tmp_path}/airflow.db"}), write
+
+
+def test_what_people_changed_in_airflow_is_moved_once(airflow_log):
+    settings, write = airflow_log
+    write(2, "trigger_dag_run", "admin")
+    write(3, "get_task_instances_batch", "admin")
+    write(4, "running", "data platform")
+    assert airflow_events.collect(settings) == 1
+    assert airflow_events.collect(settings) == 0
+    # committed late, with an earlier number and moment; and after the database was made anew
+    write(1, "patch_dag", "admin")
+    write(2, "clear_dag_run", "admin", minute=30)
+    assert airflow_events.collect(settings) == 2
+    moved = [(e.actor, e.subject, e.detail["what"]) for e in audit.events(settings) if e.event == "airflow.changed"]
+    assert moved == [("admin", "ingest", what) for what in ("trigger_dag_run", "patch_dag", "clear_dag_run")]
+
+
+def test_without_airflow_nothing_is_moved_and_nothing_stops(settings):
+    gone = settings.model_copy(update={"airflow_database": f"sqlite:///{settings.home}/nowhere/airflow.db"})
+    assert airflow_events.collect(gone) is None

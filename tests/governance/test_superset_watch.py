@@ -163,10 +163,10 @@ def test_a_stranger_cannot_fill_the_log(superset, settings):
 
 
 def test_tables_are_named_like_ours_or_not_at_all():
-    assert tables("WITH a AS (FROM mart.fct_inspection) SELECT * FROM a JOIN dim_port USING (x)") == [
+    assert tables("WITH a AS (FROM mart.fct_inspection) SELECT * FROM a JOIN dim_port USING (x)") == (
         "dim_port",
         "fct_inspection",
-    ]
-    assert tables(f"FROM '/lake/{CANARY}.parquet'") == []
-    assert tables(f'SELECT * FROM "{CANARY}"') == []
-    assert tables("SELECT 'not closed") == []
+    )
+    assert tables(f"FROM '/lake/{CANARY}.parquet'") == ()
+    assert tables(f'SELECT * FROM "{CANARY}"') == ()
+    assert tables("SELECT 'not closed") == ()
