@@ -1,9 +1,11 @@
 """Two versions of the contracts side by side: what changed, and whether a consumer or a source would notice."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from data_contracts.emit.masks import column_expression
 from data_contracts.model import Contract, Field, Rule
+from data_contracts.policy import load_policy
 
 ADDITIVE, BREAKING, EDITORIAL = "additive", "breaking", "editorial"
 # Attribute of a field -> what a change of it means for somebody. Those not named here are words only.
@@ -14,7 +16,6 @@ _FIELD_BREAKS = {
     "grade": "grade (who may see it)",
     "personal_information": "personal information",
     "sharing_type": "sharing type",
-    "mask": "mask",
     "purpose": "pseudonym key",
     "source_field": "source field",
     "derivation": "derivation",
@@ -76,10 +77,26 @@ def _field_changes(contract: str, old: Field, new: Field) -> list[Change]:
         before, after = getattr(old, attribute), getattr(new, attribute)
         if before != after:
             changes.append(Change(contract, BREAKING, f"field {new.name}: {words} {before} → {after}"))
+    if old.mask != new.mask:
+        kind = BREAKING if _seen_differently(old, new.mask) else EDITORIAL
+        changes.append(Change(contract, kind, f"field {new.name}: mask {old.mask} → {new.mask}"))
     for attribute in ("business_name", "description", "category"):
         if getattr(old, attribute) != getattr(new, attribute):
             changes.append(Change(contract, EDITORIAL, f"field {new.name}: {attribute.replace('_', ' ')} reworded"))
     return changes
+
+
+def _seen_differently(field: Field, mask: str) -> bool:
+    """Return whether silver or some role would hold a column in another form under another mask."""
+    if "hmac" in (field.mask, mask):
+        return True
+    policy, other = load_policy(), replace(field, mask=mask)
+    return any(
+        column_expression(field, role, policy, aggregated=aggregated)
+        != column_expression(other, role, policy, aggregated=aggregated)
+        for role in policy.roles
+        for aggregated in (False, True)
+    )
 
 
 def _rule_body(rule: Rule, contract: Contract) -> tuple:

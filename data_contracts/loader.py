@@ -232,6 +232,8 @@ def _field(raw: Mapping, where: str) -> Field:
         raise ContractError(f"{where}: mask hmac and customProperty 'purpose' (which key) go together; give both.")
     if mask == "hmac" and physical != "VARCHAR":
         raise ContractError(f"{where}: mask hmac needs physicalType VARCHAR; correct one.")
+    if grade == "L3" and personal == "none" and logical in ("integer", "number") and mask != "bucket":
+        raise ContractError(f"{where}: a restricted number is seen in buckets (L3); set mask bucket, or another grade.")
     if (grade == "L1" and sharing != "unconditional") or (grade == "L4" and sharing != "none"):
         raise ContractError(f"{where}: L1 is shared unconditionally and L4 not at all; correct sharingType {sharing}.")
     options = raw.get("logicalTypeOptions") or {}

@@ -26,7 +26,7 @@ from infra.runtime.settings import get_settings
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Accounts and sessions, keys of the pseudonyms, erasure of a person.\n\n"
+    help="Accounts and sessions, keys of the pseudonyms, erasure of a person, proofs of the policy.\n\n"
     "Examples:  customs governance account add wang --role steward  ·  customs governance login wang",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -313,6 +313,38 @@ def erase(
         f"{figures['case']}: {sum(figures['rows'].values())} rows and {sum(figures['lines'].values())} lines erased, "
         f"{len(figures['shares_revoked'])} shares revoked; nothing left in {figures['searched_files']} files"
     )
+
+
+@app.command(epilog="Examples:  customs governance mutate  ·  customs governance mutate --sample 100 --json")
+def mutate(
+    sample: Annotated[int | None, typer.Option(min=1, metavar="N", help="Only N of the mutants.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Weaken the contracts in every way, one at a time, and say who is not noticed (a minute; meant for the night).
+
+    Every rule removed, every grade lowered, every mask dropped. Exit code 3 when a weakened contract goes unnoticed.
+    """
+    from infra.governance.assurance import mutation
+    from infra.runtime.errors import DataContractError
+
+    found = mutation.measure(get_settings(), _say, sample)
+    if as_json:
+        about = {kind: {"killed": killed, "total": total} for kind, (killed, total) in found.kinds.items()}
+        typer.echo(
+            json.dumps(
+                {"killed": found.killed, "total": found.total, "survivors": list(found.survivors), "kinds": about},
+                indent=1,
+                ensure_ascii=False,
+            )
+        )
+    else:
+        for kind, (killed, total) in found.kinds.items():
+            typer.echo(f"{kind + 's':<7} {killed:>5} of {total} noticed")
+        for one in found.survivors:
+            typer.echo(f"survived: {one}")
+        typer.echo(f"score {found.killed}/{found.total} = {100 * found.killed / max(found.total, 1):.1f} %")
+    if found.survivors:
+        raise DataContractError(f"{len(found.survivors)} of {found.total} weakened contracts go unnoticed.")
 
 
 def _say(line: str) -> None:

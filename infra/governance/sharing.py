@@ -166,14 +166,19 @@ def period_column(contract: Contract) -> str | None:
     return days[0] if days else contract.event_time or None
 
 
-def assess(wish: Wish, policy: Policy | None = None) -> Assessment:
+def assess(wish: Wish, policy: Policy | None = None, contract: Contract | None = None) -> Assessment:
     """Judge a wish by contract and policy.
+
+    Args:
+        wish: what is asked for.
+        policy: the access policy; default the platform's.
+        contract: the table's contract; default the platform's.
 
     Raises:
         BadArgumentsError: it cannot be understood: no such table, column, measure, kind or format.
     """
     policy = policy or load_policy()
-    contract = load_contract(wish.contract)
+    contract = contract or load_contract(wish.contract)
     _check_words(wish, contract)
     measures = [(how, name, contract.field(name)) for how, name in map(_split, wish.measures)]
     used = [contract.field(name) for name in wish.columns] + [one for _, _, one in measures]

@@ -1,9 +1,11 @@
 """Changes of a contract are called by their name: additive, breaking or words only."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 
+from data_contracts import load_contract
 from data_contracts.compare import compare
 from data_contracts.loader import ROOT, parse_contract, read_yaml
 
@@ -98,3 +100,24 @@ def test_tables_come_and_go():
     assert (added.kind, added.is_honest) == ("additive", True)
     assert (removed.kind, removed.is_honest) == ("breaking", False)
     assert compare({contract.id: contract}, {contract.id: contract}) == []
+
+
+@pytest.mark.parametrize(
+    ("contract_id", "field", "mask", "kind"),
+    [
+        # a clear telephone number in silver
+        ("ecommerce.order", "buyer_phone", "none", "breaking"),
+        ("ecommerce.order", "buyer_phone", "redact", "breaking"),
+        # analysts saw [redacted]
+        ("declarations.declaration_event", "note", "none", "breaking"),
+        ("declarations.declaration_event", "note", "first_char", "breaking"),
+        # public values are clear for every role, whatever the mask
+        ("ecommerce.order", "currency_code", "redact", "editorial"),
+    ],
+)
+def test_a_mask_is_judged_by_what_somebody_sees(contract_id, field, mask, kind):
+    old = load_contract(contract_id)
+    fields = tuple(replace(f, mask=mask) if f.name == field else f for f in old.fields)
+    (found,) = compare({old.id: old}, {old.id: replace(old, fields=fields)})
+    assert found.kind == kind
+    assert any(f"field {field}: mask" in change.what for change in found.changes)
