@@ -21,7 +21,7 @@ ROOMS = {
     "serving": ("infra.lake.serving_cli", "Publish one read-only file per role."),
     "share": ("infra.governance.cli", "Share datasets by request, approval and expiry, with proof."),
     "audit": ("infra.governance.cli", "The hash-chained audit log: list, verify, anchor."),
-    "governance": ("infra.governance.cli", "Accounts, pseudonym keys, re-identification vault, erasure of a person."),
+    "governance": ("dashboards.governance_cli", "The report; accounts, pseudonym keys, vault, erasure of a person."),
     "features": ("spark_jobs.cli", "Build model features as of a date (Spark)."),
     "models": ("models.cli", "Train, score and evaluate the risk and AEO models."),
     "dashboards": ("dashboards.cli", "Check and publish the Superset dashboards."),
