@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import TYPE_CHECKING
 
+from deltalake import DeltaTable
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -69,4 +70,4 @@ def _replace(spark: "SparkSession", settings: Settings, name: str, as_of: date, 
     # Spark excludes no other process from a table on a local disk: maintenance drops old days of it
     with table_locks(settings, [f"features.{name}"], WAIT_SECONDS):
         dated.save(path)
-    return spark.read.format("delta").load(path).where(F.col("as_of") == F.lit(as_of)).count()
+    return DeltaTable(path).to_pyarrow_dataset([("as_of", "=", as_of.isoformat())]).count_rows()

@@ -32,6 +32,7 @@ _PROFILES = {
     "heading": ("hs4",),
     "office": ("customs_office_code",),
 }
+_NUMBER = ("source_system", "declaration_no")
 _TRADER_DAY = ("source_system", "trader_id", "day")
 _HEADER = (
     "direction",
@@ -111,6 +112,8 @@ def _goods(items: DataFrame) -> DataFrame:
         "ln_unit_price",
         F.when((F.col("customs_value") > 0) & (F.col("net_mass_kg") > 0), F.log(F.expr("customs_value / net_mass_kg"))),
     )
+    # read four times below
+    items = items.localCheckpoint(eager=False)
     for keys, name in ((("hs6_code", "origin_country_code"), "origin"), (("hs6_code",), "hs6"), (("hs4",), "hs4")):
         earlier = _earlier_months(items, keys, name)
         items = items.join(earlier, ["source_system", *keys, "month"], "left")
@@ -138,8 +141,9 @@ def _goods(items: DataFrame) -> DataFrame:
         .agg(
             F.max_by(F.struct(*principal), order).alias("principal"),
             F.count("*").cast("double").alias("items"),
-            F.countDistinct("hs6_code").cast("double").alias("distinct_hs6"),
-            F.countDistinct("origin_country_code").cast("double").alias("distinct_origins"),
+            # the size of a set: two distinct counts would triple the rows
+            F.size(F.collect_set("hs6_code")).cast("double").alias("distinct_hs6"),
+            F.size(F.collect_set("origin_country_code")).cast("double").alias("distinct_origins"),
             F.collect_set("origin_country_code").alias("origins"),
             F.log1p(F.sum("customs_value")).alias("ln_total_value"),
             F.log1p(F.sum("net_mass_kg")).alias("ln_total_mass"),
@@ -257,9 +261,9 @@ def _profiles(rows: DataFrame, amendments: DataFrame, credit: DataFrame, registe
         # nothing known yet: one in ten, the order of magnitude of inspected goods
         .select("source_system", "day", ((F.col("all_v") + 1) / (F.col("all_n") + 10)).alias("prior"))
     )
-    known = lay_together(
-        rows.join(_traders(rows, outcome, amendments, credit, register), [*_TRADER_DAY], "left"), outcome
-    )
+    # the windows shuffle and sort once per key: that is done to keys and counts, and the other columns join them after
+    narrow = rows.select(*_NUMBER, *keys, "origin_country_code", "day", "asked")
+    known = lay_together(narrow, outcome)
     known = known.withColumn("trader_goods_before", total("asked", before(("trader_id", "hs4"))))
     known = known.withColumn("trader_origin_before", total("asked", before(("trader_id", "origin_country_code"))))
     for name, by in _PROFILES.items():
@@ -273,7 +277,14 @@ def _profiles(rows: DataFrame, amendments: DataFrame, credit: DataFrame, registe
                 f"{name}_violations_90d": total("violated", quarter),
             }
         )
-    asked = known.where(F.col("asked") == 1).join(F.broadcast(prior), ["source_system", "day"], "left")
+    counted = known.where(F.col("asked") == 1).drop(
+        *keys, "origin_country_code", "day", "asked", "inspected", "violated"
+    )
+    asked = (
+        rows.join(counted, [*_NUMBER])
+        .join(_traders(rows, outcome, amendments, credit, register), [*_TRADER_DAY], "left")
+        .join(F.broadcast(prior), ["source_system", "day"], "left")
+    )
     rates = {
         f"{name}_violation_rate{span}": smoothed_rate(
             F.col(f"{name}_violations{span}"), F.col(f"{name}_inspections{span}"), F.col("prior")
@@ -298,7 +309,7 @@ def _profiles(rows: DataFrame, amendments: DataFrame, credit: DataFrame, registe
     return (
         asked.withColumns({c: F.when(F.col("overseas_party_id").isNotNull(), F.col(c)) for c in overseas})
         .select("*", "register.*")
-        .drop("register", "registered_day", "asked", "inspected", "violated", "day", "prior", "hs4")
+        .drop("register", "registered_day", "asked", "day", "prior", "hs4")
         .drop("trader_first_day", "trader_violation_day", "trader_ln_value", "overseas_party_id")
     )
 

@@ -3,12 +3,12 @@
 from datetime import date
 from typing import TYPE_CHECKING
 
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from infra.runtime.settings import Settings
 from spark_jobs.features import facts
-from spark_jobs.features.past import before, day_number, lay_together, share, total
+from spark_jobs.features.past import day_number, lay_together
 from spark_jobs.silver import read_silver
 
 if TYPE_CHECKING:
@@ -90,70 +90,99 @@ def describe(
         F.col("is_passed").cast("int").alias("passed"),
         F.col("total_score").alias("validation_score"),
     )
-    asked = points.withColumn("day", day_number(F.col("snapshot_on"))).withColumn("asked", F.lit(1))
+    key = ["source_system", "trader_id"]
+    register = facts.register(spark, settings)
     laid = lay_together(
-        asked,
         activity,
         as_declarant,
         known,
         facts.amendments(spark, settings, as_of, declarations),
         facts.credit_events(spark, settings, as_of),
         validations,
-        facts.register(spark, settings),
-    )
+        register.select(*key, "day", F.lit(1).alias("registered")),
+    ).withColumnRenamed("day", "known_day")
+    # Each point meets all facts of its enterprise: a window over a year would be summed anew on every day with a fact,
+    # and points are few. Facts come in order of day, so that sums are the same in every run.
+    asked = points.withColumn("day", day_number(F.col("snapshot_on"))).withColumn("point", F.struct(*points.columns))
+    laid = laid.repartition(*key).sortWithinPartitions(*key, "known_day").localCheckpoint(eager=False)
+    met = asked.select(*key, "day", "point").join(laid.hint("merge"), key, "left")
 
-    year, quarter, ever = before(("trader_id",), 365), before(("trader_id",), 90), before(("trader_id",))
-    # from the latest day back to the snapshot: a frame that only grows is read once
-    latest_first = Window.partitionBy("source_system", "trader_id").orderBy(F.col("day").desc())
-    after = latest_first.rangeBetween(Window.unboundedPreceding, 0)
-    violation_day = F.when(F.expr("violated = 1 or penalised = 1"), F.col("day"))
+    def within(column: str | Column, days: int | None = None) -> Column:
+        """Return the column where its fact was known before the point, at most ``days`` before."""
+        since = F.lit(True) if days is None else F.col("known_day") >= F.col("day") - days
+        return F.when((F.col("known_day") < F.col("day")) & since, F.col(column) if isinstance(column, str) else column)
+
+    def total(column: str, days: int | None = None) -> Column:
+        return F.coalesce(F.sum(within(column, days)), F.lit(0)).cast("double")
+
+    def share(part: str, of: str, days: int) -> Column:
+        whole = F.sum(within(of, days))
+        return F.when(whole > 0, F.sum(within(part, days)) / whole)
+
+    def latest(column: str) -> Column:
+        return F.max_by(column, F.when(F.col(column).isNotNull(), within("known_day")))
+
     # early snapshots look back on less than a year: counts are given per month of history there was
     months = F.greatest(
         F.least(F.lit(12.0), (F.col("day") - F.lit((history_start - date(1970, 1, 1)).days)) / 30.4), F.lit(1.0)
     )
-    laid = laid.withColumn("violation_day", violation_day)
-    described = laid.withColumns(
-        {
-            "declarations_per_month": total("declared", year) / months,
-            "declarations_90d": total("declared", quarter),
-            "lodged_for_others_per_month": total("lodged_for_others", year) / months,
-            "ln_value_per_month": F.log1p(total("value", year) / months),
-            "ln_duty_per_month": F.log1p(total("duty", year) / months),
-            "mean_price_deviation": share("price", "priced", year),
-            "mean_price_deviation_90d": share("price", "priced", quarter),
-            "low_price_share": share("low_price", "priced", year),
-            "late_share": share("late", "dated", year),
-            "mismatch_share": share("mismatch", "declared", year),
-            "preference_share": share("preference", "declared", year),
-            "new_goods_share": share("new_goods", "declared", year),
-            "inspections_per_month": total("inspected", year) / months,
-            "inspections_ever": total("inspected", ever),
-            "violations_12m": total("violated", year),
-            "violations_ever": total("violated", ever),
-            "critical_ever": total("critical", ever),
-            "ln_recovered_12m": F.log1p(total("recovered", year)),
-            "amendments_12m": total("amended", year),
-            "amendments_90d": total("amended", quarter),
-            "penalties_12m": total("penalised", year),
-            "penalties_ever": total("penalised", ever),
-            "arrears_12m": total("arrears", year),
-            "smuggling_ever": total("smuggling", ever),
-            "repairs_ever": total("repaired", ever),
-            "rank_changes_ever": total("rank_changed", ever),
-            "ln_penalty_amount_12m": F.log1p(total("penalty_amount", year)),
-            "days_since_violation": F.col("day") - F.max("violation_day").over(ever),
-            "days_since_declaration": F.col("day") - F.max(F.when(F.col("declared") > 0, F.col("day"))).over(ever),
-            "validations_before": total("validated", ever),
-            "last_validation_score": F.last("validation_score", ignorenulls=True).over(ever),
-            "last_validation_passed": F.last("passed", ignorenulls=True).over(ever).cast("double"),
-            "register": F.last("register", ignorenulls=True).over(ever),
-            "next_violation_day": F.min("violation_day").over(after),
-        }
-    ).where(F.col("asked") == 1)
+    violation = F.when(F.expr("violated = 1 or penalised = 1"), F.col("known_day"))
+    year, quarter = 365, 90
+    described = (
+        met.groupBy(*key, "day", "point")
+        .agg(
+            total("declared", year).alias("declarations"),
+            total("declared", quarter).alias("declarations_90d"),
+            total("lodged_for_others", year).alias("lodged_for_others"),
+            total("value", year).alias("value"),
+            total("duty", year).alias("duty"),
+            share("price", "priced", year).alias("mean_price_deviation"),
+            share("price", "priced", quarter).alias("mean_price_deviation_90d"),
+            share("low_price", "priced", year).alias("low_price_share"),
+            share("late", "dated", year).alias("late_share"),
+            share("mismatch", "declared", year).alias("mismatch_share"),
+            share("preference", "declared", year).alias("preference_share"),
+            share("new_goods", "declared", year).alias("new_goods_share"),
+            total("inspected", year).alias("inspections"),
+            total("inspected").alias("inspections_ever"),
+            total("violated", year).alias("violations_12m"),
+            total("violated").alias("violations_ever"),
+            total("critical").alias("critical_ever"),
+            F.log1p(total("recovered", year)).alias("ln_recovered_12m"),
+            total("amended", year).alias("amendments_12m"),
+            total("amended", quarter).alias("amendments_90d"),
+            total("penalised", year).alias("penalties_12m"),
+            total("penalised").alias("penalties_ever"),
+            total("arrears", year).alias("arrears_12m"),
+            total("smuggling").alias("smuggling_ever"),
+            total("repaired").alias("repairs_ever"),
+            total("rank_changed").alias("rank_changes_ever"),
+            F.log1p(total("penalty_amount", year)).alias("ln_penalty_amount_12m"),
+            F.max(within(violation)).alias("violation_day"),
+            F.max(within(F.when(F.col("declared") > 0, F.col("known_day")))).alias("declaration_day"),
+            total("validated").alias("validations_before"),
+            latest("validation_score").alias("last_validation_score"),
+            latest("passed").cast("double").alias("last_validation_passed"),
+            F.max(within(F.when(F.col("registered") == 1, F.col("known_day")))).alias("register_day"),
+            F.min(F.when(F.col("known_day") >= F.col("day"), violation)).alias("next_violation_day"),
+        )
+        .withColumns(
+            {
+                "declarations_per_month": F.col("declarations") / months,
+                "lodged_for_others_per_month": F.col("lodged_for_others") / months,
+                "ln_value_per_month": F.log1p(F.col("value") / months),
+                "ln_duty_per_month": F.log1p(F.col("duty") / months),
+                "inspections_per_month": F.col("inspections") / months,
+                "days_since_violation": F.col("day") - F.col("violation_day"),
+                "days_since_declaration": F.col("day") - F.col("declaration_day"),
+            }
+        )
+        .select("*", *[f"point.{c}" for c in points.columns if c not in key])
+        .drop("point", "declarations", "lodged_for_others", "value", "duty", "inspections", "declaration_day")
+    )
     return (
         described.withColumns(
             {
-                "tenure_days": (F.col("day") - F.col("register.registered_day")).cast("double"),
                 "violation_rate": (F.col("violations_ever") + 1) / (F.col("inspections_ever") + 10),
                 "amendment_share": F.col("amendments_12m")
                 / F.greatest(F.col("declarations_per_month") * months, F.lit(1.0)),
@@ -163,23 +192,9 @@ def describe(
                 "price_trend": F.col("mean_price_deviation_90d") - F.col("mean_price_deviation"),
             }
         )
+        .join(register.withColumnRenamed("day", "register_day"), [*key, "register_day"], "left")
+        .withColumn("tenure_days", (F.col("day") - F.col("register.registered_day")).cast("double"))
         .select("*", "register.*")
-        .drop(
-            "register",
-            "registered_day",
-            "day",
-            "asked",
-            "violation_day",
-            "declared",
-            "value",
-            "duty",
-            "price",
-            "priced",
-            "dated",
-        )
-        .drop("low_price", "late", "mismatch", "preference", "new_goods", "lodged_for_others", "inspected", "violated")
-        .drop("critical", "recovered", "amended", "penalised", "arrears", "smuggling", "repaired", "rank_changed")
-        .drop(
-            "penalty_amount", "validated", "passed", "validation_score", "declarations_90d", "mean_price_deviation_90d"
-        )
+        .drop("register", "register_day", "registered_day", "day", "violation_day")
+        .drop("declarations_90d", "mean_price_deviation_90d")
     )
