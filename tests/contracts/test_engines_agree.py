@@ -5,16 +5,8 @@ import pytest
 from data_contracts import load_contract, load_contracts
 from data_contracts.emit.fixtures import one_fault_rows, valid_rows
 from data_contracts.emit.sql import cast_expression, hmac_sha256, raw_column, rules, text
-from infra.runtime.spark import spark_session
 
 pytestmark = pytest.mark.spark
-
-
-@pytest.fixture(scope="module")
-def spark():
-    session = spark_session("contracts-test")
-    yield session
-    session.stop()
 
 
 def test_every_rule_of_every_contract_agrees(spark, judge, typed_relation):

@@ -32,7 +32,7 @@ def features(settings, name):
 def cut_short(spark, lake):
     """The same lake as it was on the day of the cut: whatever became known later is deleted."""
     settings = lake.home()
-    tables = lake.small_silver(traders=160, declarations=4000, inspected=1600)
+    tables = lake.tables()
     tables = {n: t[t[KNOWN[n]] <= CUT].reset_index(drop=True) if n in KNOWN else t for n, t in tables.items()}
     lake.write_silver(settings, tables)
     build_features(spark, settings, CUT, ["declaration_risk", "enterprise_risk"])
@@ -59,7 +59,7 @@ def test_rows_that_came_later_change_no_feature(built, cut_short, name):
 
 
 def test_an_outcome_counts_from_the_day_after_it_became_known(built, lake):
-    tables = lake.small_silver(traders=160, declarations=4000, inspected=1600)
+    tables = lake.tables()
     declared = tables["declarations.declaration"][["declaration_no", "trader_id", "declared_on"]]
     known = tables["inspections.inspection"].merge(declared, on="declaration_no")
     known = known[known["label_available_on"] < lake.AS_OF]
@@ -79,7 +79,7 @@ def test_unknown_outcomes_give_no_label(built, lake):
     rows = features(built, "declaration_risk")
     labelled = rows[rows["is_violation"].notna()]
     assert (pd.to_datetime(labelled["label_available_on"]).dt.date < lake.AS_OF).all()
-    late = lake.small_silver(traders=160, declarations=4000, inspected=1600)["inspections.inspection"]
+    late = lake.tables()["inspections.inspection"]
     late = late[late["label_available_on"] >= lake.AS_OF]
     assert len(late) > 0
     assert rows.set_index("declaration_no").loc[late["declaration_no"], "is_violation"].isna().all()
@@ -113,10 +113,8 @@ def test_models_find_every_column_they_declare(built):
         assert not set(declared.meta) & set(declared.numeric), "meta columns are never shown to the learner"
 
 
-def test_empty_tables_give_empty_feature_sets_and_a_second_build_replaces_the_first(spark, lake):
-    settings = lake.home()
-    for _ in range(2):
-        assert build_features(spark, settings, lake.AS_OF) == dict.fromkeys(FEATURE_SETS, 0)
+def test_empty_tables_give_empty_feature_sets(spark, lake):
+    assert build_features(spark, lake.home(), lake.AS_OF) == dict.fromkeys(FEATURE_SETS, 0)
 
 
 def test_a_day_built_twice_replaces_its_own_rows_and_no_others(spark, lake):
@@ -131,6 +129,8 @@ def test_a_day_built_twice_replaces_its_own_rows_and_no_others(spark, lake):
         date(2026, 1, 1): 2,
         date(2026, 1, 2): 1,
     }
+    assert _replace(spark, settings, "enterprise_risk", date(2026, 1, 2), first.limit(0)) == 0
+    assert set(features(settings, "enterprise_risk")["as_of"]) == {date(2026, 1, 1)}
 
 
 def test_snapshots_are_the_firsts_of_the_months_since_history_began():
