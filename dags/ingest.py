@@ -21,7 +21,10 @@ sealed raw zone.
 
 **By hand**: `customs lake ingest {feed_words} --from 2026-11-01 --to 2026-11-20`
 
-**Backfill**: `airflow backfill create --dag-id ingest_{domain} --from-date … --to-date …`; it is safe to repeat.
+**Backfill** of the days up to and including the 20th, which is safe to repeat:
+`AIRFLOW_HOME=var/airflow .venv/bin/airflow backfill create --dag-id ingest_{domain} --from-date 2026-11-01
+--to-date 2026-11-20T23:59 --reprocess-behavior completed`. A bare `--to-date` means the midnight the day begins with
+and leaves that day out; without `--reprocess-behavior`, days that have a run are left out; `--dry-run` lists the days.
 """
 
 
