@@ -55,6 +55,7 @@ class Facts:
         targets: indicator -> value in force.
         version: stamp of the data; a new one makes Superset drop its cached answers.
         today: day of publishing; the period counts from it where there is no data at all.
+        empty: models without any rows.
     """
 
     serving: Path
@@ -66,6 +67,7 @@ class Facts:
     targets: dict[str, float] = field(default_factory=dict)
     version: str = ""
     today: date = date(2026, 1, 1)
+    empty: frozenset[str] = frozenset()
 
 
 def identify(kind: str, name: str) -> UUID:
@@ -89,9 +91,13 @@ def whole_months(oldest: date, newest: date, months: int) -> tuple[date, date] |
 def period(dashboard: Dashboard, facts: Facts) -> tuple[date, date]:
     """Return the period a dashboard opens with, ``[start, end)``.
 
-    Whole months, counted from the newest day of its subject; with fewer than two, all its days. It is never empty:
-    a comparison with last year is an error in Superset without a period.
+    The last days up to today where the spec says so. Else whole months, counted from the newest day of its subject;
+    with fewer than two, all its days. It is never empty: a comparison with last year is an error in Superset without a
+    period.
     """
+    if dashboard.subject is None:
+        end = facts.today + timedelta(days=1)
+        return end - timedelta(days=dashboard.period_days or 1), end
     oldest, newest = facts.days.get(dashboard.subject) or (facts.today - timedelta(days=730), facts.today)
     return whole_months(oldest, newest, dashboard.period_months) or (oldest, newest + timedelta(days=1))
 
@@ -281,7 +287,7 @@ def _dashboard(
         "uuid": str(identify("dashboard", dashboard.slug)),
         "version": _VERSION,
         "is_managed_externally": True,
-        "position": _position(dashboard, numbers, facts),
+        "position": _position(dashboard, numbers, specification, facts),
         "metadata": {
             # a colour scheme here would repaint the maps in categorical colours
             "color_scheme": "",
@@ -324,7 +330,8 @@ def _period_filter(dashboard: Dashboard, facts: Facts) -> dict[str, Any]:
         "type": "NATIVE_FILTER",
         "filterType": "filter_time",
         "name": "Period",
-        "description": "Business days; opens with the last whole months",
+        "description": f"Business days; opens with the last {dashboard.period_days or 'whole months'}"
+        + (" days" if dashboard.period_days else ""),
         "targets": [{}],
         "scope": {"rootPath": ["ROOT_ID"], "excluded": []},
         "controlValues": {"enableEmptyFilter": True},
@@ -379,8 +386,14 @@ def has_column(dataset: Dataset, column: str, models: dict[str, Model]) -> bool:
     return column in dataset.calculated or (dataset.model in models and column in models[dataset.model].columns)
 
 
-def _intro(dashboard: Dashboard, facts: Facts) -> str:
+def _intro(dashboard: Dashboard, specification: Specification, facts: Facts) -> str:
     intro = dashboard.intro.strip().replace("{currency}", facts.currency)
+    models = {chart.dataset: specification.datasets[chart.dataset].model for chart in dashboard.charts()}
+    if facts.empty.issuperset(models.values()):
+        return f"{intro}\n\n**{dashboard.when_empty}**"
+    said = " ".join(text for name, text in dashboard.if_empty.items() if models[name] in facts.empty)
+    if dashboard.subject is None:
+        return f"{intro} The page opens with the last {dashboard.period_days} days. {said}".rstrip()
     days = facts.days.get(dashboard.subject)
     if not days:
         return f"{intro}\n\n**{dashboard.when_empty}**"
@@ -389,10 +402,12 @@ def _intro(dashboard: Dashboard, facts: Facts) -> str:
     start, end = period(dashboard, facts)
     if start.day == 1 and (months := (end.year - start.year) * 12 + end.month - start.month) > 1:
         state += f"; the page opens with the last {months} whole months"
-    return f"{intro} {state}."
+    return f"{intro} {state}. {said}".rstrip()
 
 
-def _position(dashboard: Dashboard, numbers: dict[str, int], facts: Facts) -> dict[str, Any]:
+def _position(
+    dashboard: Dashboard, numbers: dict[str, int], specification: Specification, facts: Facts
+) -> dict[str, Any]:
     grid = ["ROOT_ID", "GRID_ID"]
     nodes: dict[str, Any] = {
         "DASHBOARD_VERSION_KEY": "v2",
@@ -405,7 +420,7 @@ def _position(dashboard: Dashboard, numbers: dict[str, int], facts: Facts) -> di
             "type": "MARKDOWN",
             "parents": [*grid, "ROW-intro"],
             "children": [],
-            "meta": {"code": _intro(dashboard, facts), "width": 12, "height": _INTRO_HEIGHT},
+            "meta": {"code": _intro(dashboard, specification, facts), "width": 12, "height": _INTRO_HEIGHT},
         },
     }
     for index, row in enumerate(dashboard.rows, start=1):

@@ -3,6 +3,7 @@
 The shapes below were seen working in Superset 6.1; the comments name the traps.
 """
 
+import json
 from functools import singledispatch
 from typing import Any
 
@@ -11,9 +12,11 @@ from dashboards.specification import (
     Chart,
     Condition,
     Dataset,
+    Figure,
     Grain,
     Heatmap,
     LineAndBars,
+    Listing,
     Number,
     Scorecard,
     Series,
@@ -48,9 +51,9 @@ _SERIES_TYPES = {"bars": "echarts_timeseries_bar", "lines": "echarts_timeseries_
 
 
 def axis_format(metric_format: str) -> str:
-    """Return the format of an axis for a metric's own format: whole percent, short numbers."""
+    """Return the format of an axis for a metric's own format: whole percent unless it is tiny, short numbers."""
     if "%" in metric_format:
-        return ".0%"
+        return metric_format if metric_format == ".2%" else ".0%"
     # "~s" would write nine tenths as "900m"
     return ",.3~r" if metric_format == ",d" else metric_format
 
@@ -87,13 +90,17 @@ def query(chart: Chart, dataset: Dataset, period: str) -> dict[str, Any]:
     if dataset.time:
         filters.append({"col": dataset.time, "op": "TEMPORAL_RANGE", "val": period})
     metrics = list(chart.metrics_used())
+    if isinstance(chart, Listing):
+        # an empty list of metrics would group the rows
+        shown = {"orderby": [[chart.sort_by, not chart.descending]]}
+    else:
+        shown = {"metrics": metrics, "orderby": [[metrics[0], False]]}
     return {
         "filters": filters,
         "extras": {"having": "", "where": ""},
         "applied_time_extras": {},
         "columns": _query_columns(chart, dataset),
-        "metrics": metrics,
-        "orderby": [[metrics[0], False]],
+        **shown,
         "annotation_layers": [],
         "row_limit": getattr(chart, "limit", 10000),
         "series_limit": 0,
@@ -225,6 +232,20 @@ def _(chart: Number, dataset: Dataset) -> dict[str, Any]:
 
 
 @_drawing.register
+def _(chart: Figure, dataset: Dataset) -> dict[str, Any]:
+    alarm = {"column": chart.metric, "operator": ">", "targetValue": 0, "colorScheme": SHADES["red"]}
+    return {
+        "viz_type": "big_number_total",
+        "metric": chart.metric,
+        "subtitle": chart.note,
+        "subtitle_font_size": 0.125,
+        "header_font_size": 0.4,
+        "y_axis_format": _format(dataset, chart.metric),
+        "conditional_formatting": [alarm] if chart.alarm else [],
+    }
+
+
+@_drawing.register
 def _(chart: Series, dataset: Dataset) -> dict[str, Any]:
     drawing: dict[str, Any] = {
         "viz_type": _SERIES_TYPES[chart.kind],
@@ -338,6 +359,27 @@ def _(chart: Scorecard, dataset: Dataset) -> dict[str, Any]:
         "show_cell_bars": False,
         "table_timestamp_format": "%Y-%m-%d",
         "column_config": {name: {"d3NumberFormat": _format(dataset, name)} for name in chart.metrics},
+    }
+
+
+@_drawing.register
+def _(chart: Listing, dataset: Dataset) -> dict[str, Any]:
+    return {
+        "viz_type": "table",
+        "query_mode": "raw",
+        "all_columns": list(chart.columns),
+        "order_by_cols": [json.dumps([chart.sort_by, not chart.descending])],
+        "row_limit": chart.limit,
+        "page_length": 0,
+        "server_pagination": False,
+        "include_search": chart.search,
+        "show_cell_bars": False,
+        "allow_render_html": True,
+        "table_timestamp_format": "%Y-%m-%d %H:%M",
+        # by the names columns of days have
+        "column_config": {
+            name: {"d3TimeFormat": "%Y-%m-%d"} for name in chart.columns if name.endswith(("_date", "_on", "_day"))
+        },
     }
 
 

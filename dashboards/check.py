@@ -135,6 +135,9 @@ def _dashboard(
     for chart in dashboard.charts():
         yield from _chart(file, chart, dashboard, specification, models, indicators)
     datasets = [specification.datasets[c.dataset] for c in dashboard.charts() if c.dataset in specification.datasets]
+    for name in dashboard.if_empty:
+        if name not in {chart.dataset for chart in dashboard.charts()}:
+            yield Problem(file, f"if_empty names {name}, which no chart of the page stands on", "remove it")
     for entry in dashboard.filters:
         target = specification.datasets.get(entry.dataset)
         if target is None:

@@ -1,4 +1,4 @@
-"""`customs dashboards …`: check, build, publish and draw the managers' dashboards."""
+"""`customs dashboards …`: check, build, publish and draw the dashboards."""
 
 import json
 from dataclasses import asdict
@@ -96,7 +96,7 @@ def screenshots(
     only: Annotated[list[str] | None, typer.Option(help="Slug of a dashboard; repeatable. Default all.")] = None,
     theme: Annotated[list[str] | None, typer.Option(help="light or dark; repeatable. Default both.")] = None,
 ) -> None:
-    """Draw every dashboard as a manager sees it, 1600 pixels wide, light and dark, at most 300 kB each.
+    """Draw every dashboard as its readers see it, 1600 pixels wide, light and dark, at most 300 kB each.
 
     Fails when a chart shows an error. Needs Chromium.
     """
@@ -114,8 +114,7 @@ def screenshots(
         raise BadArgumentsError(f"No theme {', '.join(sorted(unknown))}: choose light or dark.")
     pictures = draw(
         settings.superset_url,
-        "manager",
-        load_secrets(settings).passwords["manager"],
+        load_secrets(settings).passwords,
         [dashboards[slug] for slug in only or dashboards],
         out,
         themes=tuple(name for name in THEMES if name in (theme or THEMES)),

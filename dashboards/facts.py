@@ -2,9 +2,10 @@
 
 import csv
 import json
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import duckdb
 
@@ -61,8 +62,15 @@ def read_facts(settings: Settings, specification: Specification, models: dict[st
         days=days,
         targets=targets,
         version="-".join(str(files[role].stat().st_mtime_ns) for role in sorted(files)),
-        today=datetime.now(UTC).date(),
+        today=datetime.now(ZoneInfo(settings.office_time_zone)).date(),
+        empty=frozenset(name for file in files.values() for name in _empty(file)),
     )
+
+
+def _empty(file: Path) -> list[str]:
+    with duckdb.connect(str(file), read_only=True) as connection:
+        rows = connection.execute(f"SELECT dataset FROM {SCHEMA}.published WHERE records = 0").fetchall()  # noqa: S608
+    return [name for (name,) in rows]
 
 
 def _sources(file: Path) -> tuple[str | None, dict[str, tuple[date, date]]]:

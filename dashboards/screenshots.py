@@ -1,8 +1,8 @@
-"""Pictures of the dashboards as a manager sees them, in headless Chromium; a chart with an error fails the run."""
+"""Pictures of the dashboards as their readers see them, in headless Chromium; a chart with an error fails the run."""
 
 import io
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -58,8 +58,7 @@ def chromium() -> str:
 
 def draw(
     url: str,
-    account: str,
-    password: str,
+    passwords: Mapping[str, str],
     dashboards: list[Dashboard],
     out: Path,
     *,
@@ -70,8 +69,7 @@ def draw(
 
     Args:
         url: Superset's address.
-        account: who looks, normally ``manager``.
-        password: its password.
+        passwords: of the account of each role; the first role of a page looks at it.
         dashboards: specs of the pages to draw.
         out: folder of the pictures; made if needed.
         themes: themes to draw.
@@ -92,13 +90,14 @@ def draw(
         )
         try:
             for theme in themes:
-                page = _logged_in(browser, url, account, password, theme)
-                for dashboard in dashboards:
-                    say(f"{dashboard.slug}, {theme}")
-                    picture = out / f"{dashboard.slug}{_SUFFIXES[theme]}.png"
-                    picture.write_bytes(_shrunk(_picture(page, url, dashboard)))
-                    pictures.append(picture)
-                page.context.close()
+                for account in dict.fromkeys(dashboard.roles[0] for dashboard in dashboards):
+                    page = _logged_in(browser, url, account, passwords[account], theme)
+                    for dashboard in [one for one in dashboards if one.roles[0] == account]:
+                        say(f"{dashboard.slug}, {theme}")
+                        picture = out / f"{dashboard.slug}{_SUFFIXES[theme]}.png"
+                        picture.write_bytes(_shrunk(_picture(page, url, dashboard)))
+                        pictures.append(picture)
+                    page.context.close()
         finally:
             browser.close()
     return pictures

@@ -127,12 +127,14 @@ class Chart(Strict):
     def columns_shown(self) -> tuple[str, ...]:
         """Return the columns the chart groups by (the dataset's time column comes on top)."""
         found = [getattr(self, key, None) for key in ("by", "x", "y", "series", "country")]
-        found += getattr(self, "rows", ())
+        found += [*getattr(self, "rows", ()), *getattr(self, "columns", ())]
         return tuple(dict.fromkeys(name for name in found if name))
 
     def columns_used(self) -> tuple[str, ...]:
         """Return the columns the chart shows or filters by."""
-        return tuple(dict.fromkeys((*self.columns_shown(), *(condition.column for condition in self.where))))
+        sorted_by = (self.sort_by,) if isinstance(self, Listing) else ()
+        conditions = (condition.column for condition in self.where)
+        return tuple(dict.fromkeys((*self.columns_shown(), *sorted_by, *conditions)))
 
     def over_time(self) -> bool:
         """Return whether the chart is drawn over the dataset's time column."""
@@ -146,6 +148,15 @@ class Number(Chart):
     metric: str
     note: str
     grain: Grain | None = None
+
+
+class Figure(Chart):
+    """One figure as it stands now, red above zero when ``alarm`` is set."""
+
+    kind: Literal["figure"]
+    metric: str
+    note: str
+    alarm: bool = False
 
 
 class Series(Chart):
@@ -211,6 +222,17 @@ class Scorecard(Chart):
     limit: int = 500
 
 
+class Listing(Chart):
+    """Rows as they are: a list to work off. Columns that hold a link (``<a href=…>``) are shown as one."""
+
+    kind: Literal["list"]
+    columns: tuple[str, ...]
+    sort_by: str
+    descending: bool = False
+    search: bool = False
+    limit: int = 200
+
+
 class WorldMap(Chart):
     """Countries coloured by one figure, bubbles by another. ``country`` holds ISO 3166 alpha-2 codes."""
 
@@ -230,7 +252,8 @@ class Heatmap(Chart):
 
 
 AnyChart = Annotated[
-    Number | Series | Categories | LineAndBars | Scorecard | WorldMap | Heatmap, Field(discriminator="kind")
+    Number | Figure | Series | Categories | LineAndBars | Scorecard | Listing | WorldMap | Heatmap,
+    Field(discriminator="kind"),
 ]
 
 
@@ -258,17 +281,24 @@ class Filter(Strict):
 
 
 class Dashboard(Strict):
-    """One page for one kind of reader: a question, an introduction, filters and rows of charts."""
+    """One page for one kind of reader: a question, an introduction, filters and rows of charts.
+
+    It opens with the last whole months of its ``subject``, or with the last ``period_days`` up to today. Its first role
+    is the one it is made for: published and drawn with that account's eyes. ``if_empty`` says for a dataset without any
+    rows what that means and what to do.
+    """
 
     title: str
     slug: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
-    subject: Literal["declarations", "ecommerce", "inspections", "enterprises"]
+    subject: Literal["declarations", "ecommerce", "inspections", "enterprises"] | None = None
     description: str
     owner: str
     roles: tuple[str, ...]
     intro: str
     when_empty: str
+    if_empty: dict[str, str] = {}
     period_months: int = Field(default=12, ge=1)
+    period_days: int | None = Field(default=None, ge=1)
     filters: tuple[Filter, ...] = ()
     colors: dict[str, str] = {}
     rows: tuple[Row, ...]
@@ -281,6 +311,12 @@ class Dashboard(Strict):
         if twice:
             raise ValueError(f"chart ids used twice: {', '.join(twice)}; give each chart its own id")
         return rows
+
+    @model_validator(mode="after")
+    def _has_a_period(self) -> "Dashboard":
+        if (self.subject is None) == (self.period_days is None):
+            raise ValueError("give subject or period_days: one of them decides the days the page opens with")
+        return self
 
     def charts(self) -> Iterator[AnyChart]:
         """Yield the charts in reading order."""

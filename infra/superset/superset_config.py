@@ -15,6 +15,7 @@ from superset.utils.log import DBEventLogger
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 
 from infra.superset.closed import close
+from infra.superset.quality_reports import quality_reports
 from infra.superset.sign_in import sign_in_of
 from infra.superset.watch import query_logger, watch
 
@@ -83,13 +84,14 @@ TALISMAN_CONFIG = {
 AUTH_USER_REGISTRATION = False
 CUSTOM_SECURITY_MANAGER = sign_in_of(_platform.home)
 QUERY_LOGGER = query_logger(_platform)
+BLUEPRINTS = [quality_reports(HOME.parent / "quality" / "data_docs")]
 
 
 def FLASK_APP_MUTATOR(app: Any) -> None:  # noqa: D103 - Superset asks for this name
     watch(app, _platform)
-
-
     close(app)
+
+
 class _ActivityLog(DBEventLogger):
     """Superset's own log, for its list of recent things, without what people asked: that may hold values."""
 

@@ -139,6 +139,59 @@ def test_a_page_without_data_says_so_and_still_has_a_period(specs, facts):
     assert period["defaultDataMask"]["filterState"]["value"] == "2025-11-01 : 2026-11-01"
 
 
+def test_a_page_of_the_last_days_ends_today(specs, facts):
+    specs.dashboard |= {"subject": None, "period_days": 90}
+    built = bundle.build(specs.load(), replace(facts, today=date(2026, 11, 21)))
+    dashboard = yaml.safe_load(built["dashboards/clearance.yaml"])
+    period = dashboard["metadata"]["native_filter_configuration"][0]
+    assert period["defaultDataMask"]["filterState"]["value"] == "2026-08-24 : 2026-11-22"
+    assert "The page opens with the last 90 days." in dashboard["position"]["MARKDOWN-intro"]["meta"]["code"]
+
+
+def test_a_dataset_without_rows_says_what_that_means(specs, facts, models):
+    specs.dashboard["if_empty"] = {"clearance": "**Nobody asked yet.**", "totals": "**No totals.**"}
+    specs.datasets["totals"] = {**specs.datasets["clearance"], "model": "rpt_total"}
+    specs.chart("count")["dataset"] = "totals"
+    every = {**models, "rpt_total": replace(models["rpt_clearance"], name="rpt_total")}
+
+    def told(empty):
+        built = bundle.build(specs.load(), replace(facts, models=every, empty=frozenset(empty)))
+        return yaml.safe_load(built["dashboards/clearance.yaml"])["position"]["MARKDOWN-intro"]["meta"]["code"]
+
+    assert "No totals" not in told([])
+    assert told(["rpt_total"]).endswith("**No totals.**")
+    assert "Nobody asked" not in told(["rpt_total"])
+    assert "**Nothing yet.**" in told(["rpt_total", "rpt_clearance"])
+
+
+def test_a_list_shows_rows_with_links_and_asks_for_no_groups(specs, facts):
+    specs.dashboard["rows"][0]["charts"][1] = {
+        "id": "offices",
+        "kind": "list",
+        "title": "Which offices?",
+        "dataset": "clearance",
+        "columns": ["business_date", "short_office"],
+        "sort_by": "duty",
+        "descending": True,
+        "width": 6,
+    }
+    built = yaml.safe_load(bundle.build(specs.load(), facts)["charts/clearance/offices.yaml"])
+    assert built["params"]["allow_render_html"] is True
+    assert built["params"]["order_by_cols"] == ['["duty", false]']
+    assert built["params"]["column_config"] == {"business_date": {"d3TimeFormat": "%Y-%m-%d"}}
+    (query,) = json.loads(built["query_context"])["queries"]
+    assert "metrics" not in query
+    assert (query["columns"], query["orderby"]) == (["business_date", "short_office"], [["duty", False]])
+
+
+def test_a_figure_is_red_above_zero(specs, facts):
+    figure = {"kind": "figure", "metric": "declarations", "note": "Now", "alarm": True}
+    specs.dashboard["rows"][0]["charts"][0] = {**specs.chart("count"), **figure}
+    built = yaml.safe_load(bundle.build(specs.load(), facts)["charts/clearance/count.yaml"])
+    (alarm,) = built["params"]["conditional_formatting"]
+    assert (built["viz_type"], alarm["operator"], alarm["targetValue"]) == ("big_number_total", ">", 0)
+
+
 @pytest.mark.parametrize(
     ("oldest", "newest", "expected"),
     [

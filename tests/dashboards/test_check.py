@@ -90,6 +90,21 @@ def test_a_manager_dataset_cannot_stand_on_an_analyst_model(specs, models, indic
     assert "rpt_clearance is not in the file of role manager" in fault
 
 
+def test_a_list_can_only_be_sorted_by_a_column_there_is(specs, models, indicators):
+    chart = specs.chart("offices")
+    for key in ("rows", "metrics", "shades"):
+        del chart[key]
+    chart |= {"kind": "list", "columns": ["customs_office"], "sort_by": "office"}
+    (fault,) = faults(specs, models, indicators)
+    assert "chart offices: no column office in rpt_clearance" in fault
+
+
+def test_a_sentence_for_a_dataset_no_chart_uses_is_a_fault(specs, models, indicators):
+    specs.dashboard["if_empty"] = {"goods": "Nothing."}
+    (fault,) = faults(specs, models, indicators)
+    assert "if_empty names goods" in fault
+
+
 def test_a_chart_over_time_needs_a_time_column(specs, models, indicators):
     del specs.datasets["clearance"]["time"]
     found = faults(specs, models, indicators)

@@ -26,6 +26,10 @@ def serve(settings, rows):
             if rows:
                 connection.executemany("INSERT INTO mart.rpt_data_day VALUES (?, ?, ?, ?, ?)", rows)
             connection.execute(
+                "CREATE TABLE mart.published AS SELECT unnest(['rpt_clearance', 'rpt_data_day']) dataset, "
+                f"unnest([0, {len(rows)}]) records"
+            )
+            connection.execute(
                 "CREATE TABLE mart.rpt_target AS SELECT * FROM (VALUES "
                 "('old', DATE '2020-01-01', DATE '2025-01-01', 0.5::DOUBLE), ('new', DATE '2025-01-01', NULL, 0.9)) "
                 "t(indicator, valid_from, valid_to, target_value)"
@@ -65,6 +69,7 @@ def test_nothing_fed_in_yet_is_no_error(settings, specs, models):
     serve(settings, [])
     facts = read_facts(settings, specs.load(), models)
     assert (facts.source, facts.days) == (None, {})
+    assert facts.empty == {"rpt_clearance", "rpt_data_day"}
 
 
 def test_a_new_file_has_a_new_version(settings, specs, models):

@@ -6,7 +6,7 @@ from infra.runtime.errors import DataContractError
 
 def test_our_own_specs_load():
     specification = load_specification()
-    assert list(specification.dashboards) == ["clearance", "ecommerce", "enterprises", "inspections"]
+    assert list(specification.dashboards) == ["clearance", "ecommerce", "enterprises", "inspections", "stewardship"]
     for dashboard in specification.dashboards.values():
         assert dashboard.intro.splitlines()[0].endswith("?"), "a page opens with the question it answers"
 
@@ -31,6 +31,13 @@ def test_an_unknown_key_is_refused_and_named(specs, place):
 def test_a_row_has_to_fill_the_grid(specs):
     specs.chart("count")["width"] = 5
     with pytest.raises(DataContractError, match="11 columns wide"):
+        specs.load()
+
+
+@pytest.mark.parametrize("change", [{"period_days": 30}, {"subject": None}])
+def test_a_page_opens_with_months_of_a_subject_or_with_days(specs, change):
+    specs.dashboard |= change
+    with pytest.raises(DataContractError, match="give subject or period_days"):
         specs.load()
 
 
