@@ -202,7 +202,7 @@ def write_docs(settings: Settings | None = None, progress: Callable[[str], None]
 
 @dataclass(frozen=True)
 class Dataset:
-    """A mart or serving model as dbt's manifest describes it."""
+    """A mart or serving model as dbt's manifest describes it; ``may_be_empty`` when no rows are nothing to warn of."""
 
     name: str
     layer: str
@@ -212,6 +212,7 @@ class Dataset:
     aggregated: bool
     cells: str | None
     columns: dict[str, dict[str, Any]]
+    may_be_empty: bool = False
 
 
 def datasets(settings: Settings | None = None) -> dict[str, Dataset]:
@@ -245,5 +246,6 @@ def datasets(settings: Settings | None = None) -> dict[str, Dataset]:
                 }
                 for c in node["columns"].values()
             },
+            may_be_empty=bool(meta.get("may_be_empty")),
         )
     return dict(sorted(found.items()))

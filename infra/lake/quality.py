@@ -300,7 +300,8 @@ def measure_marts(settings: Settings | None = None, as_of: date | None = None) -
                 ["count(*) AS row_count", *(f"{sql.replace('{this}', this)} AS {e.metric}" for sql, e in own)]
             )
             row = _one_row(connection, f"SELECT {figures} FROM {this}")
-            measured.append(Measured(dataset.name, row, (volume, *(e for _, e in own))))
+            rows_wanted = () if dataset.may_be_empty else (volume,)
+            measured.append(Measured(dataset.name, row, (*rows_wanted, *(e for _, e in own))))
     finally:
         connection.close()
     return measured
