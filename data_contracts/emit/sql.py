@@ -195,14 +195,19 @@ def derivation_expression(field: Field, dialect: str = "duckdb") -> str:
     return transpile(field.derivation, dialect)
 
 
-def hmac_sha256(value_sql: str, key: bytes, dialect: str = "duckdb") -> str:
+def hmac_sha256(value_sql: str, key: bytes | tuple[bytes, ...], dialect: str = "duckdb") -> str:
     """Return SQL of the HMAC-SHA-256 hex digest of a text (UTF-8); NULL stays NULL.
 
     Two nested sha256 over padded key bytes (RFC 2104): the same bytes as Python's ``hmac``, at the speed of the engine.
+    Several keys are applied one after the other, each to the digest of the one before.
     """
     import hashlib
 
-    if not key:
+    if key and isinstance(key, tuple):
+        for link in key:
+            value_sql = hmac_sha256(value_sql, link, dialect)
+        return value_sql
+    if not key or isinstance(key, tuple):
         raise ContractError("The pseudonym key is empty; give at least 32 bytes.")
     block = (hashlib.sha256(key).digest() if len(key) > 64 else key).ljust(64, b"\0")
     inner, outer = (bytes(b ^ pad for b in block).hex().upper() for pad in (0x36, 0x5C))

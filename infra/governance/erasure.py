@@ -32,7 +32,7 @@ from infra.governance.history import forget_history
 from infra.governance.search import Needles, files_of, hits_in, search
 from infra.lake import ledger
 from infra.lake.commit import table_locks
-from infra.lake.pseudonym import load_keys
+from infra.lake.pseudonym import load_keys, pseudonym
 from infra.runtime import audit
 from infra.runtime.duck import duck_connection
 from infra.runtime.errors import BadArgumentsError, DataContractError, TryAgainError
@@ -105,10 +105,7 @@ def erase(
         )
     case = f"ER-{datetime.now(UTC):%Y%m%d}-{secrets.token_hex(4)}"
     audit.record("person.erasure_begun", account.name, case, {"identifiers": len(given)}, settings=settings)
-    by_purpose = {
-        purpose: {hmac.new(key, one.encode(), hashlib.sha256).hexdigest() for one in given}
-        for purpose, key in load_keys(settings).items()
-    }
+    by_purpose = {purpose: {pseudonym(one, key) for one in given} for purpose, key in load_keys(settings).items()}
     pseudonyms = set().union(*by_purpose.values())
     # the platform's own records hold no persons, and revoking a share writes one of them
     contracts = {one: contract for one, contract in load_contracts().items() if contract.domain != "governance"}

@@ -5,7 +5,7 @@ among the pseudonyms the lake holds. Findings name column and count, never the v
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 
@@ -107,7 +107,7 @@ def scan(
 
 def _persons(connection: duckdb.DuckDBPyConnection, settings: Settings) -> list[Leak]:
     found: list[Leak] = []
-    keys: Mapping[str, bytes] = load_keys(settings)
+    keys = load_keys(settings)
     for purpose, key in sorted(keys.items()):
         held = [
             f"SELECT DISTINCT {quote(f.name)} AS pseudonym FROM {table_view(connection, settings.silver(contract.id))}"

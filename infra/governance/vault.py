@@ -2,8 +2,8 @@
 
 Values are sealed with AES-256-GCM under a key of their own (``<home>/keys/vault.json``), bound to purpose and place, so
 an entry moved to another person's place does not open. Entries are found by a keyed hash of the pseudonym: the file
-holds neither values nor pseudonyms, and after a key rotation or an erasure nothing in it matches any more until it is
-sealed anew from the originals.
+holds neither values nor pseudonyms. A key rotation moves the entries along, an erasure removes them, and sealing anew
+leaves in it what the originals in the raw zone still hold.
 
 To open one value: an account asks for a pseudonym with case and reason, a data steward and a security officer approve,
 none of them the asker, and the asker reads it once within a day. Every step is an audit event; the value is in none.
@@ -132,6 +132,36 @@ def seal(settings: Settings, account: Account) -> dict[str, int]:
         sealed[purpose] = len(lines)
     audit.record("vault.sealed", account.name, "vault", sealed, settings=settings)
     return sealed
+
+
+def follow(settings: Settings, purpose: str, pseudonyms: Iterable[tuple[str, str]]) -> int:
+    """Let the entries of a purpose be found by new pseudonyms, (former, new) each; return how many. Part of a rotation.
+
+    Run again, it changes nothing more: a former pseudonym has no entry then.
+    """
+    path = vault_file(settings, purpose)
+    if not path.is_file():
+        return 0
+    value_key, index_key = _keys(settings)
+    cipher = AESGCM(value_key)
+    entries = {entry["index"]: entry for entry in map(json.loads, path.read_text(encoding="utf-8").splitlines())}
+    moved = 0
+    for former, new in pseudonyms:
+        entry = entries.pop(_index(index_key, purpose, former), None)
+        if entry is None:
+            continue
+        value = cipher.decrypt(
+            bytes.fromhex(entry["nonce"]), bytes.fromhex(entry["sealed"]), f"{purpose}:{entry['index']}".encode()
+        )
+        place = _index(index_key, purpose, new)
+        nonce = secrets.token_bytes(12)
+        sealed = cipher.encrypt(nonce, value, f"{purpose}:{place}".encode())
+        entries[place] = {"index": place, "nonce": nonce.hex(), "sealed": sealed.hex()}
+        moved += 1
+    if moved:
+        lines = sorted(json.dumps(entry) for entry in entries.values())
+        write_owner_only(path, "".join(f"{line}\n" for line in lines))
+    return moved
 
 
 def forget(settings: Settings, pseudonyms: Mapping[str, Iterable[str]]) -> int:

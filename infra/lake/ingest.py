@@ -7,7 +7,7 @@ commits; the manifest of ``infra.lake.ledger`` makes a batch repeatable: killed 
 import os
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import groupby
@@ -45,7 +45,7 @@ from infra.lake.commit import (
 )
 from infra.lake.files import LandedFile, RefusedFileError, landed_files, line_batches, seal
 from infra.lake.ledger import BatchFile, Manifest, RefusedFile
-from infra.lake.pseudonym import fingerprint, load_keys
+from infra.lake.pseudonym import Key, fingerprint, load_keys
 from infra.runtime.errors import BadArgumentsError, CustomsError
 from infra.runtime.settings import Settings, get_settings
 
@@ -185,7 +185,7 @@ def _replay_unfinished(
             _commit_batch(settings, manifest, target, wait, progress, reached)
 
 
-def signature(layout: Layout, keys: dict[str, bytes]) -> str:
+def signature(layout: Layout, keys: Mapping[str, Key]) -> str:
     """Return what a file of the layout is judged and written by: layout, contract versions, pseudonym keys.
 
     A file is new again when this changes, so a new contract version or key re-reads the history on the next ingest.

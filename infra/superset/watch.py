@@ -167,8 +167,7 @@ def _told(answer: Answer, kept_query: Callable[[str], tuple[str, str] | None]) -
         answer = Answer(answer.rows, (kept[1],))
     body = request.get_json(silent=True)
     body = body if isinstance(body, dict) else {}
-    form = body.get("form_data") if isinstance(body.get("form_data"), dict) else {}
-    source = body.get("datasource") if isinstance(body.get("datasource"), dict) else {}
+    form, source = (part if isinstance(part := body.get(name), dict) else {} for name in ("form_data", "datasource"))
     about = {
         "dashboard": form.get("dashboardId") or request.args.get("dashboard_id"),
         "chart": form.get("slice_id") or (request.view_args or {}).get("pk"),

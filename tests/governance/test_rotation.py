@@ -9,9 +9,10 @@ import duckdb
 import pytest
 from deltalake import DeltaTable
 
-from infra.governance import rotation, search
+from infra.governance import rotation, search, vault
 from infra.governance.accounts import NotAllowedError
 from infra.governance.search import Needles
+from infra.lake import pseudonym as pseudonyms
 from infra.lake.ingest import ingest_feed
 from infra.lake.pseudonym import key_file, load_keys
 from infra.runtime import audit
@@ -37,7 +38,7 @@ def rows(settings: Settings, contract_id: str, columns: str = "* EXCLUDE (ingest
 
 
 def pseudonym(settings: Settings, value: str) -> str:
-    return hmac.new(load_keys(settings)[PURPOSE], value.encode(), hashlib.sha256).hexdigest()
+    return pseudonyms.pseudonym(value, load_keys(settings)[PURPOSE])
 
 
 def test_every_person_gets_a_new_pseudonym_and_keeps_their_history(lake, people):
@@ -62,7 +63,10 @@ def test_every_person_gets_a_new_pseudonym_and_keeps_their_history(lake, people)
     former = [hmac.new(old_key, v.encode(), hashlib.sha256).hexdigest() for p in [*PERSONS, CANARY] for v in p.values()]
     assert search.search(lake, Needles(pseudonyms=former)).hits == ()
     assert old_key.hex() not in "".join(p.read_text() for p in lake.keys.glob("*.json"))
-    assert [e.event for e in audit.events(lake) if e.event.startswith("key.")] == ["key.rotation_begun", "key.rotated"]
+    assert [e.event for e in audit.events(lake) if e.event.startswith("key.rotat")] == [
+        "key.rotation_begun",
+        "key.rotated",
+    ]
 
 
 def test_a_rotated_lake_equals_one_ingested_with_the_new_key(lake, people, tmp_path):
@@ -89,18 +93,23 @@ def test_later_batches_join_earlier_ones_and_nothing_comes_twice(lake, people):
     assert DeltaTable(str(lake.silver("ecommerce.list"))).transaction_version("ecommerce.list")
 
 
-@pytest.mark.parametrize("point", ["rewritten:ecommerce.list", "before_key", "after_key"])
-def test_a_rotation_killed_anywhere_is_finished_by_the_same_command(lake, people, point):
-    class Killed(Exception):
-        pass
+class Killed(Exception):
+    """The command died here."""
 
+
+def killed_at(point):
     def reached(name: str) -> None:
         if name == point:
             raise Killed
 
+    return reached
+
+
+@pytest.mark.parametrize("point", ["rewritten:ecommerce.list", "before_key", "between", "after_key"])
+def test_a_rotation_killed_anywhere_is_finished_by_the_same_command(lake, people, point):
     old_key = load_keys(lake)[PURPOSE]
     with pytest.raises(Killed):
-        rotation.rotate(lake, PURPOSE, people["li"], reached=reached)
+        rotation.rotate(lake, PURPOSE, people["li"], reached=killed_at(point))
     with pytest.raises(BadArgumentsError, match="unfinished"):
         rotation.rotate(lake, "officer", people["li"])
     assert rotation.rotate(lake, PURPOSE, people["li"])["unmatched"] == 0
@@ -108,15 +117,83 @@ def test_a_rotation_killed_anywhere_is_finished_by_the_same_command(lake, people
     assert not rotation.rotation_file(lake).exists()
 
 
-def test_a_pseudonym_without_original_stops_it_before_anything_changes(lake, people):
-    before = {one: rows(lake, one) for one in TABLES}
-    keys = load_keys(lake)
-    shutil.rmtree(lake.raw("ecommerce_order"))
-    with pytest.raises(DataContractError, match="no original"):
-        rotation.rotate(lake, PURPOSE, people["li"])
-    assert {one: rows(lake, one) for one in TABLES} == before
-    assert load_keys(lake) == keys
-    assert not rotation.rotation_file(lake).exists()
+# --- originals that reached the end of their retention ----------------------------------------------------------------
+
+
+def age(settings: Settings) -> None:
+    """Let the raw zone lose the originals of the orders, as retention does."""
+    shutil.rmtree(settings.raw("ecommerce_order"))
+
+
+def later_batch(settings: Settings, letter: str) -> None:
+    more = [row | {"list_no": f"53012026{letter}{n:09d}"} for n, row in enumerate(lists(20, seed=9))]
+    land(settings, "ecommerce.list", more, f"{letter}.csv")
+    ingest_feed("ecommerce_list", settings=settings)
+
+
+def assert_one_pseudonym_a_person(settings: Settings) -> None:
+    expected = {pseudonym(settings, p["id"]) for p in [*PERSONS, CANARY]}
+    assert {row[0] for row in rows(settings, "ecommerce.list", "DISTINCT buyer_id")} == expected
+    assert {row[0] for row in rows(settings, "ecommerce.order", "DISTINCT buyer_id")} <= expected
+
+
+def test_without_originals_the_new_key_is_laid_over_the_old_one_and_persons_stay_whole(lake, people):
+    former = {pseudonym(lake, p["id"]) for p in [*PERSONS, CANARY]}
+    age(lake)
+    figures = rotation.rotate(lake, PURPOSE, people["li"])
+    assert figures["layered"]
+    assert figures["unmatched"] == figures["former_pseudonyms_found"] == 0
+    assert len(load_keys(lake)[PURPOSE]) == 2
+    assert key_file(lake).stat().st_mode & 0o077 == 0
+    assert not rotation.mapping_file(lake).exists()
+    # what arrives later joins what was there, and nothing of before is left
+    later_batch(lake, "I")
+    assert_one_pseudonym_a_person(lake)
+    assert search.search(lake, Needles(pseudonyms=former)).hits == ()
+    # and once more
+    assert rotation.rotate(lake, PURPOSE, people["li"])["layered"]
+    assert len(load_keys(lake)[PURPOSE]) == 3
+    later_batch(lake, "J")
+    assert_one_pseudonym_a_person(lake)
+
+
+def test_a_chain_of_keys_becomes_one_key_when_all_originals_are_there(lake, people):
+    kept = lake.home / "archive"
+    shutil.copytree(lake.raw("ecommerce_order"), kept)
+    age(lake)
+    rotation.rotate(lake, PURPOSE, people["li"])
+    chain = load_keys(lake)[PURPOSE]
+    shutil.move(kept, lake.raw("ecommerce_order"))
+    assert not rotation.rotate(lake, PURPOSE, people["li"])["layered"]
+    assert isinstance(load_keys(lake)[PURPOSE], bytes)
+    written = "".join(path.read_text() for path in lake.keys.glob("*.json"))
+    assert not [link for link in chain if link.hex() in written]
+    assert_one_pseudonym_a_person(lake)
+
+
+@pytest.mark.parametrize("point", ["rewritten:ecommerce.list", "between"])
+def test_laying_a_key_over_survives_a_kill_and_what_ingest_adds_meanwhile(lake, people, point):
+    age(lake)
+    with pytest.raises(Killed):
+        rotation.rotate(lake, PURPOSE, people["li"], reached=killed_at(point))
+    later_batch(lake, "K")
+    assert rotation.rotate(lake, PURPOSE, people["li"])["unmatched"] == 0
+    later_batch(lake, "L")
+    assert_one_pseudonym_a_person(lake)
+    assert not [*lake.keys.glob("rotation*")]
+
+
+def test_the_vault_is_found_by_the_new_pseudonyms_without_its_originals(lake, people):
+    vault.seal(lake, people["li"])
+    former = pseudonym(lake, CANARY["id"])
+    age(lake)
+    rotation.rotate(lake, PURPOSE, people["li"])
+    with pytest.raises(BadArgumentsError, match="no value for that pseudonym"):
+        vault.ask(lake, PURPOSE, former, "1", "inquiry", people["rao"])
+    made = vault.ask(lake, PURPOSE, pseudonym(lake, CANARY["id"]), "1", "inquiry", people["rao"])
+    for approver in ("wang", "sun"):
+        vault.approve(lake, made.id, people[approver])
+    assert vault.reveal(lake, made.id, people["rao"]) == CANARY["id"]
 
 
 def test_former_pseudonyms_in_derived_files_keep_it_open(lake, people):
