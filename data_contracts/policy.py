@@ -12,7 +12,8 @@ from data_contracts.model import GRADES, MASKS
 
 FORMS = ("clear", "masked", "bucketed", "pseudonym", "aggregated", "absent")
 KINDS = ("L1", "L2", "L3", "personal", "L4")
-_KEYS = {"version", "grades", "roles", "k", "forms", "masks", "purposes", "retention"}
+DECLASSIFY = ("aggregate", "pseudonymise", "generalise")
+_KEYS = {"version", "grades", "roles", "k", "forms", "masks", "purposes", "retention", "declassify"}
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Policy:
     purposes: Mapping[str, str]
     grades: Mapping[str, Mapping[str, str]]
     retention: Mapping[str, int]
+    declassify: Mapping[str, tuple[str, ...]]
 
     def form(self, grade: str | None, role: str, personal_information: str = "none") -> str:
         """Return the form in which a role sees a column; ``absent`` for whatever is not known.
@@ -57,6 +59,7 @@ def load_policy(root: Path = ROOT) -> Policy:
     _exactly(raw["grades"], set(GRADES), "grades")
     _exactly(raw["forms"], set(KINDS), "forms")
     _exactly(raw["masks"], set(MASKS), "masks")
+    _exactly(raw["declassify"], set(DECLASSIFY), "declassify")
     for kind, row in raw["forms"].items():
         _exactly(row, set(raw["roles"]), f"forms, {kind}")
         for role, form in row.items():
@@ -76,6 +79,7 @@ def load_policy(root: Path = ROOT) -> Policy:
         purposes=raw["purposes"],
         grades=raw["grades"],
         retention=raw["retention"],
+        declassify={method: tuple(approvers) for method, approvers in raw["declassify"].items()},
     )
 
 
