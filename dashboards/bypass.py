@@ -147,7 +147,8 @@ def bait_below(folder: Path) -> Iterator[Bait]:
 def unguarded(statement: str, bait: Bait) -> bool:
     """Return whether a try gives the secret, or writes, on a DuckDB nothing guards."""
     with duckdb.connect(config={"autoinstall_known_extensions": False}) as connection:
-        connection.execute(f"LOAD {text(str(delta_extension()))}")
+        if "delta_scan" in statement:
+            connection.execute(f"LOAD {text(str(delta_extension()))}")
         rows: list[Any] = []
         for one in connection.extract_statements(bait.fill(statement)):
             # a setting that opens what is open already is refused; what follows it decides

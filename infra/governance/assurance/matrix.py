@@ -28,7 +28,7 @@ _MASKS = {
     "hmac": "{0}",
     "redact": "CASE WHEN {0} IS NOT NULL THEN '[redacted]' END",
     "first_char": "{0}[1] || '**'",
-    "phone_3_4": "concat({0}[1:3], '****', {0}[-4:])",
+    "phone_3_4": "{0}[1:3] || '****' || {0}[-4:]",
     # the first significant digit and the exponent, read as text
     "bucket": r"CAST(regexp_replace(printf('%.{1}e', CAST({0} AS DOUBLE)), '\.[0-9]*', '') AS {2})",
 }
