@@ -43,7 +43,7 @@ def broken(tmp_path_factory) -> Settings:
     message["items"] = [to_message(item, row)["items"][0] for row in valid_rows(item, 2)]
     message["items"][1]["gNo"] = "2"
     message["itemCount"] = "2"
-    name = dict((ours, theirs) for ours, theirs in _item_fields())["customs_value"].removeprefix("items[].")
+    name = dict(_item_fields())["customs_value"].removeprefix("items[].")
     message["items"][1][name] = "N/A"
     target = settings.landing / "declarations" / DAY.isoformat() / "a.jsonl"
     target.parent.mkdir(parents=True)
