@@ -10,6 +10,7 @@ from data_contracts.model import Contract, Field, LayoutTable
 from infra.lake import ledger
 from infra.lake.files import line_batches
 from infra.lake.ingest import csv_cells, json_cells
+from infra.lake.ledger import BatchFile
 from infra.runtime.settings import Settings
 
 
@@ -27,6 +28,7 @@ def read_originals(
     settings: Settings,
     purposes: Collection[str],
     only: Mapping[str, Collection[str]] | None = None,
+    files: int | None = None,
 ) -> int:
     """Create the temporary table ``originals`` (purpose, value) of clear values in the raw zone; return its size.
 
@@ -37,18 +39,22 @@ def read_originals(
         settings: platform settings.
         purposes: purposes of the pseudonyms.
         only: {contract id: columns} to read; default every column of the purposes.
+        files: only so many files of each layout, the smallest; default all.
     """
     wanted = pseudonym_fields(purposes)
     if only is not None:
         wanted = {one: [f for f in fields if f.name in only[one]] for one, fields in wanted.items() if one in only}
     layouts = load_layouts()
     connection.execute("CREATE OR REPLACE TEMP TABLE originals (purpose VARCHAR, value VARCHAR)")
+    by_layout: dict[str, list[BatchFile]] = {}
     for manifest in ledger.manifests(settings):
         for file in manifest.files:
+            if file.layout in layouts and (settings.lake / file.raw).is_file():
+                by_layout.setdefault(file.layout, []).append(file)
+    for layout_id, sealed in by_layout.items():
+        layout = layouts[layout_id]
+        for file in sealed if files is None else sorted(sealed, key=lambda one: (one.size, one.raw))[:files]:
             path = settings.lake / file.raw
-            layout = layouts.get(file.layout)
-            if layout is None or not path.is_file():
-                continue
             for table in layout.tables:
                 if table.contract not in wanted:
                     continue

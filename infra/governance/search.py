@@ -10,11 +10,13 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from data_contracts.emit.sql import quote, text
 from infra.runtime.duck import duck_connection
@@ -68,10 +70,18 @@ class Needles:
         patterns += [re.escape(one).encode() for one in sorted(spellings) if not _is_bounded(one)]
         patterns += [re.escape(struct.pack(order, one)) for one in self.numbers for order in ("<d", ">d")]
         self._bytes = re.compile(b"|".join(patterns), re.DOTALL) if patterns else None
+        # RE2 reads ten times as fast as Python's engine, which is asked only where something is
+        binary = [struct.pack(order, one) for one in self.numbers for order in ("<d", ">d")]
+        self._anywhere = "|".join(
+            [re.escape(one) for one in sorted(spellings)]
+            + ["".join(f"\\x{byte:02x}" for byte in one) for one in binary]
+        )
 
     def starting_in(self, data: bytes, first: int, last: int) -> int:
         """Return how many of them start at positions ``first <= p < last`` of bytes."""
-        found = sum(first <= match.start() < last for match in self._bytes.finditer(data)) if self._bytes else 0
+        found = 0
+        if self._bytes and pc.match_substring_regex(pa.scalar(data, pa.large_binary()), self._anywhere).as_py():
+            found = sum(first <= match.start() < last for match in self._bytes.finditer(data))
         if self._tokens:
             tokens = (match for match in _TOKEN.finditer(data) if match.group() in self._tokens)
             found += sum(first <= match.start() < last for match in tokens)
@@ -164,12 +174,31 @@ def hits_in(connection: duckdb.DuckDBPyConnection, path: Path, needles: Needles)
     return found
 
 
+def parquet_hits(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], needles: Needles) -> list[Hit]:
+    """Return where Parquet files hold one of the values: read together first, one by one only when something is there.
+
+    A table has hundreds of small files, and a statement for each costs more than the reading.
+    """
+    together = (
+        f"read_parquet([{', '.join(text(str(one)) for one in paths)}], union_by_name = true, hive_partitioning = false)"
+    )
+    try:
+        if not _in_relation(connection, together, None, needles):
+            return []
+    except duckdb.Error:
+        # one of them is broken, or their columns do not agree
+        pass
+    return [hit for path in paths for hit in hits_in(connection, path, needles)]
+
+
 def _in_relation(
-    connection: duckdb.DuckDBPyConnection, relation: str, path: Path, needles: Needles, table: str = ""
+    connection: duckdb.DuckDBPyConnection, relation: str, path: Path | None, needles: Needles, table: str = ""
 ) -> list[Hit]:
     try:
         columns = connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
     except duckdb.Error:
+        if path is None:
+            raise
         # a file cut short by a kill is no Parquet file: its bytes are all there is
         return _in_bytes(path, needles)
     texts = [name for name, kind, *_ in columns if "VARCHAR" in kind or "JSON" in kind or "BLOB" in kind]
@@ -187,7 +216,8 @@ def _in_relation(
         tokens = f"SELECT unnest(regexp_extract_all({value}, '[0-9a-f]{{64}}')) AS token FROM {relation}"
         matched = connection.execute(f"SELECT count(*) FROM ({tokens}) SEMI JOIN needles USING (token)").fetchall()
         counts[name] += int(matched[0][0])
-    return [Hit(path, f"{table}.{name}" if table else name, count) for name, count in counts.items() if count]
+    where = path or Path()
+    return [Hit(where, f"{table}.{name}" if table else name, count) for name, count in counts.items() if count]
 
 
 def _in_database(connection: duckdb.DuckDBPyConnection, path: Path, needles: Needles) -> list[Hit]:

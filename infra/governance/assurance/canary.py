@@ -28,7 +28,7 @@ from data_contracts.emit.sql import hmac_sha256, quote, text
 from data_contracts.model import Contract, Field
 from data_contracts.policy import load_policy
 from infra.governance.originals import pseudonym_fields, read_originals
-from infra.governance.search import Needles, files_of, hits_in, occurrences
+from infra.governance.search import Hit, Needles, files_of, hits_in, occurrences, parquet_hits
 from infra.lake.commit import QUARANTINE, table_view
 from infra.lake.pseudonym import load_keys
 from infra.runtime.duck import duck_connection
@@ -39,6 +39,9 @@ SERVICES = ("airflow", "mlflow", "superset")
 # of own files: so many originals per column, long enough to be one person's
 SAMPLE, SHORTEST = 8, 10
 _CHUNK = 1 << 20
+_TOGETHER = 200
+# files of each feed a sample is taken from, the smallest
+_SAMPLED_FILES = 3
 
 
 @dataclass(frozen=True)
@@ -93,31 +96,26 @@ def measure(settings: Settings, progress: Callable[[str], None]) -> Canary:
             raise BadArgumentsError("There is no value to search for: simulate or land files, and ingest them first.")
         progress(f"canary: {len(values)} values of {len({one.label for one in values})} columns")
         _check_sight(connection, settings, values)
-        sentences, unread = [], []
+        sentences: list[str] = []
+        unread: list[str] = []
         files = size = 0
         searches: dict[frozenset[str], Needles] = {}
-        for path in files_of(settings):
-            if path.is_relative_to(settings.truth):
-                continue
-            forbidden = [one for one in values if not _may_hold(settings, path, one.field)]
-            if not forbidden:
-                continue
+        for group, forbidden in _groups(settings, values):
             texts = frozenset(one.text for one in forbidden)
             if texts not in searches:
                 searches[texts] = _needles(forbidden)
-                searches[texts].prepare(connection)
             try:
-                files, size = files + 1, size + path.stat().st_size
-                found = hits_in(connection, path, searches[texts])
-                if found:
+                size += sum(path.stat().st_size for path in group)
+                for path in sorted({hit.file for hit in _hits(connection, group, searches[texts])}):
                     held = [one for one in forbidden if hits_in(connection, path, _needles([one]))]
                     sentences.append(_sentence(str(_place(settings, path)), held))
             except FileNotFoundError:
                 continue
             except (PermissionError, duckdb.IOException) as error:
-                unread.append(f"{_place(settings, path)} could not be read ({str(error).splitlines()[0]})")
-            if files % 500 == 0:
-                progress(f"canary: searched {files:,} files, {size / 1e6:,.0f} MB")
+                unread.append(f"{_place(settings, group[0])} could not be read ({str(error).splitlines()[0]})")
+            if (files + len(group)) // 500 > files // 500:
+                progress(f"canary: searched {files + len(group):,} files, {size / 1e6:,.0f} MB")
+            files += len(group)
     finally:
         connection.close()
     databases = []
@@ -140,6 +138,33 @@ def measure(settings: Settings, progress: Callable[[str], None]) -> Canary:
         Coverage(files, size, tuple(databases)),
         (*sentences, *(f"Not searched: {one}." for one in unread)),
     )
+
+
+def _groups(settings: Settings, values: list[Value]) -> Iterator[tuple[list[Path], list[Value]]]:
+    """Yield files, those of one folder's Parquet together, with the values they must not hold."""
+    parquet: dict[tuple[Path, frozenset[str]], tuple[list[Path], list[Value]]] = {}
+    for path in files_of(settings):
+        if path.is_relative_to(settings.truth):
+            continue
+        forbidden = [one for one in values if not _may_hold(settings, path, one.field)]
+        if not forbidden:
+            continue
+        if path.suffix != ".parquet":
+            yield [path], forbidden
+            continue
+        # partitions are folders of a table: <home>/<zone>/<layer>/<table>
+        folder = Path(*_place(settings, path).parts[:3])
+        texts = frozenset(one.text for one in forbidden)
+        parquet.setdefault((folder, texts), ([], forbidden))[0].append(path)
+    for paths, forbidden in parquet.values():
+        for start in range(0, len(paths), _TOGETHER):
+            yield paths[start : start + _TOGETHER], forbidden
+
+
+def _hits(connection: duckdb.DuckDBPyConnection, group: list[Path], needles: Needles) -> list[Hit]:
+    if group[0].suffix == ".parquet":
+        return parquet_hits(connection, group, needles)
+    return hits_in(connection, group[0], needles)
 
 
 def _sentence(place: str, held: Iterable[Value]) -> str:
@@ -208,7 +233,7 @@ def _sampled(connection: duckdb.DuckDBPyConnection, settings: Settings) -> list[
 
     Restricted values that are kept in clear are left out: nobody knows which of them are unlike everything public.
     """
-    if not read_originals(connection, settings, set(load_policy().purposes)):
+    if not read_originals(connection, settings, set(load_policy().purposes), files=_SAMPLED_FILES):
         return []
     keys = load_keys(settings)
     sample = []
