@@ -1,4 +1,4 @@
-"""`customs models`: train, score, evaluate and list the models."""
+"""`customs models`: train, score, evaluate, compare and list the models."""
 
 import json
 import re
@@ -70,7 +70,7 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train a challenger and make it champion when it beats baseline and champion on the same held-out rows."""
-    from infra.runtime.spark import spark_session
+    from infra.runtime.spark import cores_per_worker, spark_session
     from models import registry, training
     from models.recipes import recipe_of
 
@@ -86,7 +86,7 @@ def train(
         elif age is not None and current is not None and timedelta(0) <= _age(current.tags, day) < age:
             result["reason"] = f"champion {current.version} is younger than {if_older_than}"
         else:
-            spark = spark_session(f"customs models train {name}", settings)
+            spark = spark_session(f"customs models train {name}", settings, cores_per_worker(settings))
             try:
                 result = training.train(spark, settings, client, recipe, day, source_system)
             except training.TooFewLabelsError as reason:
@@ -179,6 +179,67 @@ def evaluate(
         title = {"all": "all rows (recurrence)", "unseen": "unseen goods", "lookup": "memory only"}[part]
         lines.append(f"{title}: n {values['n']}, {shown}")
     _show(figures, as_json, "\n".join(lines))
+
+
+@app.command(epilog="Examples:  customs models policy  ·  customs models policy --budget 0.03 --json")
+def policy(
+    as_of: AsOf = None,
+    budget: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Share of declarations to inspect (default: what was spent)."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare ways to select declarations for inspection: what each would have found, with its 95 % interval.
+
+    Answered from the stored selection probability of every declaration and the outcomes of the inspected ones, on days
+    the champion has not learned from. Intervals that overlap do not tell two policies apart.
+    """
+    from models import registry, training
+    from models.declaration_risk.policy import compare_policies
+
+    settings = get_settings()
+    with RunReport("models policy", settings) as report:
+        client = registry.connect(settings)
+        day = training.feature_day(settings, "declaration_risk", as_of.date() if as_of else None)
+        if day is None:
+            raise BadArgumentsError("The feature set declaration_risk is empty: there is nothing to compare.")
+        found = compare_policies(settings, client, day, budget)
+        report.figures |= found
+    if as_json:
+        typer.echo(json.dumps(found))
+        return
+    _show_policies(found)
+
+
+def _show_policies(found: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("policy")
+    table.add_column("selects")
+    for heading in ("hits per 100 inspections", "duty recovered per inspection", "rows it rests on"):
+        table.add_column(heading, justify="right")
+    for row in found["policies"]:
+        if "no_answer" in row:
+            table.add_row(row["policy"], row["selects"], row["no_answer"], "", "")
+            continue
+        hits, duty = row["hit_rate"], row["duty"]
+        table.add_row(
+            row["policy"],
+            row["selects"],
+            f"{hits['value']:.1%} ({hits['low']:.1%} to {hits['high']:.1%})".replace("%", ""),
+            f"{duty['value']:,.0f} ({duty['low']:,.0f} to {duty['high']:,.0f})",
+            f"{row['effective_rows']:,.0f}",
+        )
+    console = Console() if sys.stdout.isatty() else Console(width=200)
+    console.print(table)
+    typer.echo(
+        f"{found['declarations']:,} declarations from {found['first_day']} to {found['last_day']}, "
+        f"{found['inspected']:,} inspected, budget {found['budget']:.1%}, champion version {found['model_version']}. "
+        "In brackets: 95 % interval."
+    )
 
 
 @app.command(epilog="Example:  customs models card declaration_risk")

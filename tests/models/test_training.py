@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 from deltalake import DeltaTable
 
-from infra.runtime.errors import TryAgainError
+from infra.runtime.errors import BadArgumentsError, TryAgainError
 from infra.runtime.settings import Settings
 from models import registry, scoring, training
+from models.declaration_risk.policy import compare_policies
 from models.recipes import recipe_of
 
 pytestmark = pytest.mark.spark
@@ -82,6 +83,27 @@ def test_scores_land_in_their_table_and_replace_themselves(spark, trained, setti
     assert rows.sort_values("score_rank")["score"].is_monotonic_decreasing
     assert set(rows["evidence"]) <= {"seen_before", "new_pattern"}
     assert (rows["model_version"] == trained["version"]).all()
+
+
+def test_what_policies_would_find_is_told_from_days_the_champion_has_not_learned_from(trained, settings, client, lake):
+    found = compare_policies(settings, client, lake.AS_OF)
+    champion = registry.champion(client, "declaration_risk")
+    assert champion.tags["trained_until"] <= found["first_day"] < found["last_day"] < lake.AS_OF.isoformat()
+    silver = lake.tables()
+    days = silver["declarations.declaration"]["declared_on"].astype(str)
+    asked = ((days >= found["first_day"]) & (days <= found["last_day"])).to_numpy()
+    # the lake's own mechanism says what is true of every declaration; the answer has only the inspected ones
+    violated = silver["declarations.declaration"].attrs["violated"][asked]
+    probability = silver["inspections.selection"]["selection_prob"].to_numpy()[asked]
+    assert found["declarations"] == asked.sum()
+    assert found["budget"] == pytest.approx(probability.mean())
+    rates = {row["policy"]: row["hit_rate"] for row in found["policies"]}
+    assert set(rates) == {"in force", "random", "past rates, graded", "model, graded", "model, top only"}
+    assert rates["random"]["low"] < violated.mean() < rates["random"]["high"]
+    assert rates["in force"]["low"] < np.average(violated, weights=probability) < rates["in force"]["high"]
+    assert rates["model, graded"]["value"] > rates["random"]["value"]
+    with pytest.raises(BadArgumentsError, match="cannot be spent"):
+        compare_policies(settings, client, lake.AS_OF, budget=0.001)
 
 
 def test_enterprises_and_candidates_are_trained_and_scored(spark, settings, client, lake):
