@@ -165,6 +165,8 @@ def _read(target: Path) -> _Manifest:
 def _prepared(sql: str, columns: Mapping[str, Mapping[str, Any]]) -> exp.Expr:
     """Parse a model and resolve every name and star in it."""
     tree = sqlglot.parse_one(sql, dialect="duckdb")
+    if hidden := tree.find(exp.Columns):
+        raise CustomsError(f"{hidden.sql('duckdb')} hides what each column is made from: name the columns.")
     for table in list(tree.find_all(exp.Table)):
         if isinstance(table.this, exp.Func):
             if table.this.name.lower() == "delta_scan":

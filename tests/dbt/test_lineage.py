@@ -202,6 +202,8 @@ def test_an_ungraded_column_and_unreadable_sql_are_named(home):
     assert "made.day has grade None" in next(findings(lineage(home("select day from stg_t__sale", {"day": {}}))))
     with pytest.raises(CustomsError, match="Model made:"):
         lineage(home("select from where", {}))
+    with pytest.raises(CustomsError, match=r"Model made: COLUMNS.* name the columns"):
+        lineage(home("select sum(columns(* exclude (id, day))) from stg_t__sale", {}))
     with pytest.raises(BadArgumentsError, match="customs datasets build"):
         lineage(Settings(home=home("select 1 as x", {}).home / "elsewhere"))
 
