@@ -34,7 +34,7 @@ STAGES = (
     Stage("Serving files and dashboards", ("publish_dashboards",), 60),
 )
 ALL_DAGS = tuple(dag for stage in STAGES for dag in stage.dags)
-OTHER_DAGS = ("maintain_lake",)
+OTHER_DAGS = ("maintain_lake", "keep_governance")
 
 
 def wait_for_dags(airflow: Airflow) -> None:
