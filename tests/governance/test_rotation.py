@@ -20,7 +20,7 @@ from infra.runtime.duck import duck_connection
 from infra.runtime.errors import BadArgumentsError, DataContractError
 from infra.runtime.settings import Settings
 
-from .conftest import CANARY, PERSONS, land, lists
+from .conftest import CANARY, PERSONS, land, lists, person
 
 pytestmark = pytest.mark.slow
 
@@ -126,13 +126,22 @@ def age(settings: Settings) -> None:
 
 
 def later_batch(settings: Settings, letter: str) -> None:
-    more = [row | {"list_no": f"53012026{letter}{n:09d}"} for n, row in enumerate(lists(20, seed=9))]
+    """Ingest lists of known buyers and of one who was never seen before."""
+    more = [row | {"list_no": f"53012026I{ord(letter):03d}{n:06d}"} for n, row in enumerate(lists(20, seed=9))]
+    more[-1]["buyer_id"] = newcomer(letter)
     land(settings, "ecommerce.list", more, f"{letter}.csv")
+    before = len(rows(settings, "ecommerce.list"))
     ingest_feed("ecommerce_list", settings=settings)
+    assert len(rows(settings, "ecommerce.list")) == before + 20
 
 
-def assert_one_pseudonym_a_person(settings: Settings) -> None:
-    expected = {pseudonym(settings, p["id"]) for p in [*PERSONS, CANARY]}
+def newcomer(letter: str) -> str:
+    return person(800 + ord(letter))["id"]
+
+
+def assert_one_pseudonym_a_person(settings: Settings, newcomers: str = "") -> None:
+    ids = [p["id"] for p in [*PERSONS, CANARY]] + [newcomer(letter) for letter in newcomers]
+    expected = {pseudonym(settings, one) for one in ids}
     assert {row[0] for row in rows(settings, "ecommerce.list", "DISTINCT buyer_id")} == expected
     assert {row[0] for row in rows(settings, "ecommerce.order", "DISTINCT buyer_id")} <= expected
 
@@ -148,13 +157,13 @@ def test_without_originals_the_new_key_is_laid_over_the_old_one_and_persons_stay
     assert not rotation.mapping_file(lake).exists()
     # what arrives later joins what was there, and nothing of before is left
     later_batch(lake, "I")
-    assert_one_pseudonym_a_person(lake)
+    assert_one_pseudonym_a_person(lake, "I")
     assert search.search(lake, Needles(pseudonyms=former)).hits == ()
     # and once more
     assert rotation.rotate(lake, PURPOSE, people["li"])["layered"]
     assert len(load_keys(lake)[PURPOSE]) == 3
     later_batch(lake, "J")
-    assert_one_pseudonym_a_person(lake)
+    assert_one_pseudonym_a_person(lake, "IJ")
 
 
 def test_a_chain_of_keys_becomes_one_key_when_all_originals_are_there(lake, people):
@@ -179,7 +188,7 @@ def test_laying_a_key_over_survives_a_kill_and_what_ingest_adds_meanwhile(lake, 
     later_batch(lake, "K")
     assert rotation.rotate(lake, PURPOSE, people["li"])["unmatched"] == 0
     later_batch(lake, "L")
-    assert_one_pseudonym_a_person(lake)
+    assert_one_pseudonym_a_person(lake, "KL")
     assert not [*lake.keys.glob("rotation*")]
 
 
