@@ -243,6 +243,47 @@ def test_a_manager_has_no_sql_and_no_other_database(small_day):
         assert titles == DASHBOARDS
 
 
+def deliver_a_share(platform) -> str:
+    """Sums by office in every format, asked, approved and handed out."""
+    from infra.governance import delivery, sharing
+    from infra.governance.accounts import Account
+    from infra.runtime.settings import Settings
+
+    settings = Settings(home=platform.home)
+    people = {role: Account(f"e2e-{role}", role) for role in ("requester", "data-steward", "security-officer")}
+    wish = sharing.Wish(
+        contract="ecommerce.list", recipient="Tax Administration", purpose="Revenue", legal_basis="Sharing measures",
+        kind="aggregate", columns=("customs_office_code",), measures=("sum:total_value",),
+        formats=("parquet", "csv", "delta"),
+    )  # fmt: skip
+    asked = sharing.ask(settings, wish, people["requester"])
+    _, found = sharing.check(settings, asked.id, people["data-steward"])
+    for role in found.approvers:
+        sharing.approve(settings, asked.id, people[role])
+    delivery.deliver(settings, asked.id, people["data-steward"])
+    return asked.id
+
+
+def test_every_promise_about_the_data_holds_on_the_running_day(small_day):
+    share = deliver_a_share(small_day)
+    done = small_day.run("governance", "report", "--fresh", "--json", minutes=12)
+    told = json.loads(done.stdout)
+    assert set(told) == {"columns", "matrix", "canary_hits", "mutation", "bypass", "audit", "measured_at"}
+    assert told["columns"]["graded"] == told["columns"]["total"] > 2_000
+    assert told["matrix"]["failed"] == 0
+    assert told["matrix"]["checked"] > 4_000
+    assert told["canary_hits"] == 0
+    assert told["mutation"]["killed"] == told["mutation"]["total"] > 500
+    assert told["bypass"]["blocked"] == told["bypass"]["tried"] > 150
+    assert told["audit"] == "ok"
+    for place in ("silver", "warehouse", "role files", "shares"):
+        assert f"tables of {place}" in done.stderr
+    assert " 0 in 0 tables of shares" not in done.stderr, share
+    assert json.loads(small_day.run("governance", "report", "--json").stdout) == told
+    # what the tries left behind is gone
+    assert not list((small_day.home / "run").glob("bait-*"))
+
+
 def test_a_second_run_of_the_same_day_changes_no_table(small_day):
     before = contents(small_day)
     small_day.run("up", "--again", minutes=20)
