@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from infra.lake import datasets_cli
 from infra.lake import lineage as module
 from infra.lake.datasets import datasets
 from infra.lake.lineage import findings, lineage, prove
@@ -208,6 +209,25 @@ def test_an_ungraded_column_and_unreadable_sql_are_named(home):
         lineage(Settings(home=home("select 1 as x", {}).home / "elsewhere"))
 
 
+def test_the_command_explains_a_column_and_names_what_is_not_proven(home, monkeypatch, capsys):
+    settings = home(SUM, summed(AGGREGATE)[0], meta=CELLS)
+    monkeypatch.setattr(datasets_cli, "get_settings", lambda: settings)
+    datasets_cli.lineage()
+    assert "3 columns, 0 not proven, 1 lowered by a declared declassify" in capsys.readouterr().out
+    datasets_cli.lineage("made.price")
+    said = capsys.readouterr().out
+    assert "made.price  L2  L3 of t__sale.price lowered by aggregate, data-steward" in said
+    assert "t__sale.price" in said.split("made from:")[1]
+    datasets_cli.lineage("made.price", as_json=True)
+    (told,) = json.loads(capsys.readouterr().out).values()
+    assert (told["inherited_grade"], told["grade"], told["sources"][0]["how"]) == ("L3", "L2", "aggregated")
+    with pytest.raises(BadArgumentsError, match=r"'made\.prise'.*made\.price"):
+        datasets_cli.lineage("made.prise")
+    home(SUM, summed()[0], meta=CELLS)
+    with pytest.raises(DataContractError, match="1 columns are graded below"):
+        datasets_cli.lineage()
+
+
 @pytest.mark.datasets
 def test_every_column_of_every_dataset_is_proven(built):
     columns = prove(built.settings)
@@ -221,23 +241,25 @@ def test_every_column_of_every_dataset_is_proven(built):
             assert one.declassify["approver"] in module.load_policy().declassify[one.declassify["method"]]
 
 
+LOWERED = {
+    "fct_declaration.customs_value": "L2",
+    "fct_ecommerce_list.buyer_id": "L3",
+    "fct_inspection.is_violation": "L1",
+}
+
+
 @pytest.mark.datasets
-@pytest.mark.parametrize(
-    ("column", "grade"),
-    [
-        ("fct_declaration.customs_value", "L2"),
-        ("fct_ecommerce_list.buyer_id", "L3"),
-        ("fct_inspection.is_violation", "L1"),
-    ],
-)
-def test_a_lowered_grade_in_the_real_datasets_is_found(built, monkeypatch, column, grade):
-    dataset, name = column.split(".")
+def test_lowered_grades_in_the_real_datasets_are_found(built, monkeypatch):
     read = module._read
 
     def lower(target):
         manifest = read(target)
-        manifest.columns[dataset][name] = manifest.columns[dataset][name] | {"grade": grade}
+        for column, grade in LOWERED.items():
+            dataset, name = column.split(".")
+            manifest.columns[dataset][name] = manifest.columns[dataset][name] | {"grade": grade}
         return manifest
 
     monkeypatch.setattr(module, "_read", lower)
-    assert any(sentence.startswith(f"{column} is declared {grade}") for sentence in findings(lineage(built.settings)))
+    found = list(findings(lineage(built.settings)))
+    for column, grade in LOWERED.items():
+        assert any(sentence.startswith(f"{column} is declared {grade}") for sentence in found), column
