@@ -173,6 +173,8 @@ def keys_rotate(
 ) -> None:
     """Give a purpose a new key: every person a new pseudonym, joins kept, no old pseudonym left (security officer).
 
+    Where originals have left the raw zone, the new key is laid over the old one.
+
     Interrupted, or with old pseudonyms left in files made from the lake, the same command goes on.
     """
     from infra.governance.rotation import rotate
@@ -190,7 +192,7 @@ def keys_rotate(
 
 @vault_app.command("seal", epilog="Example:  customs governance vault seal")
 def vault_seal(session: Session = None, as_json: AsJson = False) -> None:
-    """Seal the recoverable identity numbers of the originals anew (security officer); due after a key rotation."""
+    """Seal the recoverable identity numbers of the originals anew (security officer); others leave the vault."""
     from infra.governance import vault
 
     settings = get_settings()
