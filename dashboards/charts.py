@@ -233,7 +233,7 @@ def _(chart: Number, dataset: Dataset) -> dict[str, Any]:
 
 @_drawing.register
 def _(chart: Figure, dataset: Dataset) -> dict[str, Any]:
-    alarm = {"column": chart.metric, "operator": ">", "targetValue": 0, "colorScheme": SHADES["red"]}
+    alarm = {"column": chart.metric, "operator": ">", "targetValue": 0, "colorScheme": _TARGET_COLOR}
     return {
         "viz_type": "big_number_total",
         "metric": chart.metric,

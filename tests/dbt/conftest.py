@@ -278,6 +278,36 @@ def fill(settings: Settings) -> None:
         "scores.aeo_candidate",
         [{"trader_id": t, "as_of": date(2026, 5, 8), "score": 0.7, "score_rank": 1} for t in ("AEO", "REG")],
     )
+    put(
+        settings,
+        "governance.contract_state",
+        [
+            {"state_date": day, "contract_id": "ecommerce.list", "columns_unknown": unknown, "is_in_step": not unknown}
+            | {"promised_hours": 48, "last_arrival_at": at(6, 2), "observed_at": at(7, 2)}
+            for day, unknown in ((date(2026, 5, 6), 9), (date(2026, 5, 7), 2))
+        ],
+    )
+    put(
+        settings,
+        "governance.quality_result",
+        [
+            {"run_id": run, "gate": gate, "dataset": table, "expectation": "1 <= row_count", "is_passed": passed}
+            | {"measured_at": moment, "report_page": f"runs/{run}/a.html"}
+            for run, gate, table, passed, moment in (
+                ("r1", "silver", "ecommerce__list", False, at(6, 2)),
+                ("r2", "silver", "ecommerce__list", True, at(6, 20)),
+                ("r1m", "marts", "fct_ecommerce_list", False, at(6, 3)),
+            )
+        ],
+    )
+    put(
+        settings,
+        "governance.quarantine_sample",
+        [
+            {"contract_id": "declarations.declaration", "rule_id": "direction.pattern", "rule_words": "I or E."}
+            | {"sample_number": 1, "sampled_at": at(6, 2)}
+        ],
+    )
     path = str(settings.quarantine("declarations.declaration"))
     contract = load_contract("governance.quarantine")
     rows = [

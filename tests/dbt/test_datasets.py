@@ -111,6 +111,43 @@ def test_rows_set_aside_are_counted_by_rule_without_their_text(built):
     assert rows == [("direction.pattern", True, 3), ("trader_id.checksum", False, 3)]
 
 
+def test_the_steward_reads_the_rule_in_words(built):
+    rows = built.rows("SELECT dataset, domain, rule_id, rule_words FROM serving.rpt_quarantine_daily ORDER BY rule_id")
+    assert rows == [
+        ("declarations__declaration", "declarations", "direction.pattern", "I or E."),
+        ("declarations__declaration", "declarations", "trader_id.checksum", "trader_id.checksum"),
+    ]
+
+
+def test_a_column_only_the_live_table_has_counts_as_ungraded(built):
+    rows = built.rows(
+        "SELECT layer, domain, dataset, columns_counted FROM serving.rpt_grade_coverage WHERE grade = 'None'"
+    )
+    assert rows == [("silver", "ecommerce", "ecommerce__list", 2)]
+    graded = built.rows("SELECT sum(columns_counted) FROM serving.rpt_grade_coverage WHERE grade <> 'None'")
+    assert graded == built.rows("SELECT count(*) FROM marts.dim_column_grade")
+
+
+def test_the_last_run_of_each_gate_is_the_latest(built):
+    rows = built.rows(
+        "SELECT run_id, domain, business_date, is_latest FROM serving.rpt_quality_result ORDER BY measured_at"
+    )
+    assert rows == [
+        ("r1", "ecommerce", date(2026, 5, 6), False),
+        ("r1m", "ecommerce", date(2026, 5, 6), True),
+        # 20:00 UTC is the next day in office time
+        ("r2", "ecommerce", date(2026, 5, 7), True),
+    ]
+
+
+def test_new_data_is_due_by_what_the_contract_promises(built):
+    rows = built.rows(
+        "SELECT state_date, is_latest, epoch(due_at - last_arrival_at) / 3600 "
+        "FROM serving.rpt_contract_state ORDER BY 1"
+    )
+    assert rows == [(date(2026, 5, 6), False, 48.0), (date(2026, 5, 7), True, 48.0)]
+
+
 def test_every_column_of_marts_and_serving_is_typed_graded_and_described(built):
     bad = [
         f"{d.name}.{name}"
