@@ -92,7 +92,7 @@ def query(chart: Chart, dataset: Dataset, period: str) -> dict[str, Any]:
     metrics = list(chart.metrics_used())
     if isinstance(chart, Listing):
         # an empty list of metrics would group the rows
-        shown = {"orderby": [[chart.sort_by, not chart.descending]]}
+        shown: dict[str, Any] = {"orderby": [[chart.sort_by, not chart.descending]]}
     else:
         shown = {"metrics": metrics, "orderby": [[metrics[0], False]]}
     return {

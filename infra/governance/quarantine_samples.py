@@ -56,7 +56,8 @@ def judged_fields(contract: Contract, rule_id: str) -> tuple[Field, ...]:
     for name in names:
         if name in columns:
             # a derived field has no text of its own: what it is derived from has
-            sources = _columns_in(columns[name].derivation) if columns[name].derivation else [name]
+            derivation = columns[name].derivation
+            sources = _columns_in(derivation) if derivation else [name]
             found |= {one: columns[one] for one in sources if one in columns and columns[one].source_field}
     return tuple(found.values())
 
