@@ -43,7 +43,6 @@ AIRFLOW = {"administrator": "Admin", "data-steward": "Op", "manager": "Viewer"}
 SUPERSET = {
     "administrator": "Admin",
     "data-steward": "steward",
-    "security-officer": "security",
     "analyst": "analyst",
     "manager": "manager",
 }

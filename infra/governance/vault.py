@@ -103,9 +103,10 @@ def _index(key: bytes, purpose: str, pseudonym: str) -> str:
 
 
 def seal(settings: Settings, account: Account) -> dict[str, int]:
-    """Seal the recoverable values of the originals anew; return {purpose: entries}.
+    """Seal the recoverable values of the originals; return {purpose: entries}.
 
-    Only values of ``RECOVERABLE`` fields enter; what was erased, or lost its original, is not in it afterwards.
+    Only values of ``RECOVERABLE`` fields enter. Entries whose original has left the raw zone stay; an erasure takes
+    a person's out.
     """
     if account.role != "security-officer":
         raise NotAllowedError(f"{account.name} is {account.role}; only a security-officer seals the vault.")
@@ -121,17 +122,28 @@ def seal(settings: Settings, account: Account) -> dict[str, int]:
             ).fetchall()
         finally:
             connection.close()
-        lines = []
+        entries = _entries(settings, purpose)
         for pseudonym, value in rows:
             place = _index(index_key, purpose, pseudonym)
             nonce = secrets.token_bytes(12)
             cipher = AESGCM(value_key).encrypt(nonce, value.encode(), f"{purpose}:{place}".encode())
-            lines.append(json.dumps({"index": place, "nonce": nonce.hex(), "sealed": cipher.hex()}))
-        # the order of the file says nothing about the order of the pseudonyms
-        write_owner_only(vault_file(settings, purpose), "".join(f"{line}\n" for line in sorted(lines)))
-        sealed[purpose] = len(lines)
+            entries[place] = {"index": place, "nonce": nonce.hex(), "sealed": cipher.hex()}
+        _write_entries(settings, purpose, entries)
+        sealed[purpose] = len(entries)
     audit.record("vault.sealed", account.name, "vault", sealed, settings=settings)
     return sealed
+
+
+def _entries(settings: Settings, purpose: str) -> dict[str, dict[str, str]]:
+    path = vault_file(settings, purpose)
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else ()
+    return {entry["index"]: entry for entry in map(json.loads, lines)}
+
+
+def _write_entries(settings: Settings, purpose: str, entries: Mapping[str, Mapping[str, str]]) -> None:
+    # the order of the file says nothing about the order of the pseudonyms
+    lines = sorted(json.dumps(entry) for entry in entries.values())
+    write_owner_only(vault_file(settings, purpose), "".join(f"{line}\n" for line in lines))
 
 
 def follow(settings: Settings, purpose: str, pseudonyms: Iterable[tuple[str, str]]) -> int:
@@ -139,12 +151,11 @@ def follow(settings: Settings, purpose: str, pseudonyms: Iterable[tuple[str, str
 
     Run again, it changes nothing more: a former pseudonym has no entry then.
     """
-    path = vault_file(settings, purpose)
-    if not path.is_file():
+    entries = _entries(settings, purpose)
+    if not entries:
         return 0
     value_key, index_key = _keys(settings)
     cipher = AESGCM(value_key)
-    entries = {entry["index"]: entry for entry in map(json.loads, path.read_text(encoding="utf-8").splitlines())}
     moved = 0
     for former, new in pseudonyms:
         entry = entries.pop(_index(index_key, purpose, former), None)
@@ -159,8 +170,7 @@ def follow(settings: Settings, purpose: str, pseudonyms: Iterable[tuple[str, str
         entries[place] = {"index": place, "nonce": nonce.hex(), "sealed": sealed.hex()}
         moved += 1
     if moved:
-        lines = sorted(json.dumps(entry) for entry in entries.values())
-        write_owner_only(path, "".join(f"{line}\n" for line in lines))
+        _write_entries(settings, purpose, entries)
     return moved
 
 
@@ -168,28 +178,24 @@ def forget(settings: Settings, pseudonyms: Mapping[str, Iterable[str]]) -> int:
     """Remove the entries of pseudonyms, {purpose: pseudonyms}; return how many there were. Part of an erasure."""
     removed = 0
     for purpose, names in pseudonyms.items():
-        path = vault_file(settings, purpose)
-        if not path.is_file():
+        entries = _entries(settings, purpose)
+        if not entries:
             continue
         _, index_key = _keys(settings)
         gone = {_index(index_key, purpose, name) for name in names}
-        lines = path.read_text(encoding="utf-8").splitlines()
-        kept = [line for line in lines if json.loads(line)["index"] not in gone]
-        if len(kept) < len(lines):
-            write_owner_only(path, "".join(f"{line}\n" for line in kept))
-            removed += len(lines) - len(kept)
+        kept = {index: entry for index, entry in entries.items() if index not in gone}
+        if len(kept) < len(entries):
+            _write_entries(settings, purpose, kept)
+            removed += len(entries) - len(kept)
     return removed
 
 
 def _entry(settings: Settings, purpose: str, index: str) -> dict[str, str]:
-    path = vault_file(settings, purpose)
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
-        entry = json.loads(line)
-        if hmac.compare_digest(entry["index"], index):
-            return entry
+    if entry := _entries(settings, purpose).get(index):
+        return entry
     raise BadArgumentsError(
-        f"The vault has no value for that pseudonym of {purpose}: it is unknown, was erased, or is of before a key "
-        "rotation (`customs governance vault seal` renews the vault)."
+        f"The vault has no value for that pseudonym of {purpose}: it is unknown, was erased, is of before a rotation, "
+        "or has arrived since the vault was sealed (`customs governance vault seal` adds it)."
     )
 
 

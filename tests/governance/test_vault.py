@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import json
+import shutil
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -27,6 +28,15 @@ def pseudonym(settings, value: str) -> str:
 def sealed(lake, people):
     assert vault.seal(lake, people["li"])[PURPOSE] == 61
     return lake
+
+
+def test_sealing_again_keeps_values_whose_originals_have_left_the_raw_zone(sealed, people):
+    shutil.rmtree(sealed.lake / "raw")
+    assert vault.seal(sealed, people["li"])[PURPOSE] == 61
+    inquiry = asked(sealed, people)
+    vault.approve(sealed, inquiry.id, people["wang"])
+    vault.approve(sealed, inquiry.id, people["li"])
+    assert vault.reveal(sealed, inquiry.id, people["rao"]) == CANARY["id"]
 
 
 def asked(lake, people, value: str = CANARY["id"]) -> vault.Inquiry:
