@@ -97,9 +97,9 @@ def simulate(
     from infra.simulator.simulation import Request
     from infra.simulator.simulation import simulate as run
 
+    begin, end = span(_day(first, "--from"), _day(last, "--to"), days)
     if out is None or truth is None:
         raise typer.BadParameter("without the platform's settings the folders have to be named: --out and --truth.")
-    begin, end = span(_day(first, "--from"), _day(last, "--to"), days)
     if truth.resolve() == out.resolve() or out.resolve() in truth.resolve().parents:
         raise typer.BadParameter(
             f"{truth} lies in the landing folder {out}; keep the truth elsewhere.", param_hint="--truth"
