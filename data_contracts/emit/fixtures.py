@@ -10,7 +10,7 @@ import re._parser as sre_parser
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 
-from stdnum import iso6346
+from stdnum import iso6346, luhn
 from stdnum.cn import uscc
 
 from data_contracts.codes import code_list
@@ -62,10 +62,23 @@ def valid_container(rng: random.Random) -> str:
     return body + iso6346.calc_check_digit(body)
 
 
+def valid_wagon(rng: random.Random) -> str:
+    """Return a wagon number of the 1520 mm network with a valid check digit."""
+    body = rng.choice("2456") + f"{rng.randint(0, 999999):06d}"
+    return body + luhn.calc_check_digit(body)
+
+
+_CHECKED: dict[str, Callable[[random.Random], str]] = {
+    "uscc": valid_uscc,
+    "iso6346": valid_container,
+    "luhn": valid_wagon,
+}
+
+
 def _value(field: Field, contract: Contract, rng: random.Random, day: date) -> str:
     algorithm = {r.field: r.algorithm for r in contract.rules if r.kind == "checksum"}.get(field.name)
     if algorithm:
-        return valid_uscc(rng) if algorithm == "uscc" else valid_container(rng)
+        return _CHECKED[algorithm](rng)
     if field.code_list:
         return rng.choice([c.code for c in code_list(field.code_list) if c.valid_on(day)])
     if field.pattern:
@@ -121,6 +134,24 @@ def _arrange_selection(row: RawRow, rng: random.Random) -> None:
         row["selected_by"] = None
 
 
+def _arrange_train(row: RawRow, rng: random.Random) -> None:
+    row["pass_id"] = str(row["arrived_at"])[:10].replace("-", "") + "101500"
+
+
+def _arrange_wagon(row: RawRow, rng: random.Random) -> None:
+    row.update(declared_mass_kg="68000.000", weighed_mass_kg="68100.000")
+
+
+def _arrange_milestone(row: RawRow, rng: random.Random) -> None:
+    day = str(row["occurred_at"])[:10]
+    row.update(
+        occurred_at=f"{day}T09:00:00+08:00",
+        known_at=f"{day}T09:00:20+08:00",
+        previous_status="accepted_awaiting_arrival",
+        step_status="assessed",
+    )
+
+
 def _arrange_validation(row: RawRow, rng: random.Random) -> None:
     row.update(
         internal_control_score="-1.0",
@@ -146,6 +177,9 @@ _ARRANGE: dict[str, Callable[[RawRow, random.Random], None]] = {
     "inspections.inspection": _arrange_inspection,
     "inspections.selection": _arrange_selection,
     "enterprises.aeo_validation": _arrange_validation,
+    "rail.train": _arrange_train,
+    "rail.wagon": _arrange_wagon,
+    "rail.milestone": _arrange_milestone,
 }
 
 # Rows that must change more than one value to break one rule only, and those that break a rule between fields.
@@ -215,6 +249,22 @@ _FAULTS: dict[tuple[str, str], dict[str, str | None]] = {
     ("enterprises.aeo_validation", "decided_on.after_validation"): {"decided_on": "2026-01-01"},
     ("enterprises.aeo_validation", "decided_on.range"): {"decided_on": "2100-01-02"},
     ("enterprises.aeo_validation", "applied_on.range"): {"applied_on": "1999-12-31"},
+    ("rail.train", "pass_id.day_of_arrival"): {"pass_id": "20200229101500"},
+    ("rail.train", "arrived_at.not_after_message"): {
+        "arrived_at": "2050-01-01T08:00:00+08:00",
+        "pass_id": "20500101080000",
+    },
+    ("rail.train", "arrived_on.range"): {"arrived_at": "1999-05-01T08:00:00+08:00", "pass_id": None},
+    ("rail.wagon", "wagon_no.read"): {"wagon_no": None},
+    ("rail.wagon", "weighed_mass_kg.within_capacity"): {"weighed_mass_kg": "71400.5"},
+    ("rail.wagon", "weighed_mass_kg.range"): {"weighed_mass_kg": "-1"},
+    ("rail.wagon", "arrived_on.range"): {"arrived_at": "1999-05-01T08:00:00+08:00"},
+    ("rail.manifest", "manifest_at.not_after_message"): {"manifest_at": "2050-01-01T08:00:00+08:00"},
+    ("rail.manifest", "manifest_on.range"): {"manifest_at": "1999-05-01T08:00:00+08:00"},
+    ("rail.milestone", "step_status.legal_transition"): {"previous_status": "pickup_allowed"},
+    ("rail.milestone", "occurred_at.not_after_known"): {"known_at": "2026-01-01T08:00:00+08:00"},
+    ("rail.milestone", "occurred_on.range"): {"occurred_at": "1999-05-01T08:00:00+08:00"},
+    ("rail.milestone", "lane_code.when_assessed"): {"lane_code": None},
 }
 
 

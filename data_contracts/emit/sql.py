@@ -82,6 +82,9 @@ _USCC_FORM = "^[0-9]{8}[0-9A-HJ-NPQRTUWXY]{10}$"
 # ISO 6346: letters count from 10 and skip multiples of 11 (the blanks), weights 2^i, sum mod 11 mod 10 is the check.
 _ISO6346_ALPHABET = "0123456789A BCDEFGHIJK LMNOPQRSTU VWXYZ"
 _ISO6346_FORM = "^[A-Z]{3}[UJZR][0-9]{7}$"
+# Wagons of the 1520 mm network: eight digits, weights 2 and 1 in turn, the digits of the products and the check add up to
+# a multiple of ten (Luhn). A doubled digit above 4 loses 9, which is the sum of the digits of its product.
+_LUHN_FORM = "^[0-9]{8}$"
 
 
 @dataclass(frozen=True)
@@ -225,7 +228,7 @@ def checksum_sql(field: str, algorithm: str) -> str:
 
     Args:
         field: column name.
-        algorithm: ``uscc`` (GB 32100-2015) or ``iso6346``.
+        algorithm: ``uscc`` (GB 32100-2015), ``iso6346``, or ``luhn`` (eight digits, wagons of the 1520 mm network).
     """
     column = quote(field)
     if algorithm == "uscc":
@@ -241,8 +244,13 @@ def checksum_sql(field: str, algorithm: str) -> str:
             f"(STRPOS('{_ISO6346_ALPHABET}', SUBSTRING({column}, {i}, 1)) - 1) * {2 ** (i - 1)}" for i in range(1, 11)
         )
         test = f"({terms}) % 11 % 10 = CAST(SUBSTRING({column}, 11, 1) AS INTEGER)"
+    elif algorithm == "luhn":
+        form = _LUHN_FORM
+        digits = [f"CAST(SUBSTRING({column}, {i}, 1) AS INTEGER)" for i in range(1, 9)]
+        doubled = [f"{d} * 2 - CASE WHEN {d} > 4 THEN 9 ELSE 0 END" for d in digits[::2]]
+        test = f"({' + '.join(doubled + digits[1::2])}) % 10 = 0"
     else:
-        raise ContractError(f"There is no checksum '{algorithm}'; use uscc or iso6346.")
+        raise ContractError(f"There is no checksum '{algorithm}'; use uscc, iso6346 or luhn.")
     return (
         f"CASE WHEN {column} IS NULL THEN NULL WHEN REGEXP_MATCHES({column}, {text(form)}) THEN {test} ELSE FALSE END"
     )

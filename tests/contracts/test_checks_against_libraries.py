@@ -6,10 +6,10 @@ import random
 import string
 
 import pytest
-from stdnum import iso6346
+from stdnum import iso6346, luhn
 from stdnum.cn import uscc
 
-from data_contracts.emit.fixtures import valid_container, valid_uscc
+from data_contracts.emit.fixtures import valid_container, valid_uscc, valid_wagon
 from data_contracts.emit.sql import checksum_sql, hmac_sha256
 from data_contracts.errors import ContractError
 
@@ -45,7 +45,20 @@ def test_container_numbers(duck):
     assert sum(map(bool, found)) >= 1000
 
 
-@pytest.mark.parametrize("algorithm", ["uscc", "iso6346"])
+def test_wagon_numbers(duck):
+    rng = random.Random(4)
+    values = [valid_wagon(rng) for _ in range(1000)]
+    values += [corrupted(v, rng) for v in values]
+    values += ["", "5665076", "566507650", "5665O765"]
+    found = verdicts(duck, values, "luhn")
+    assert found == [len(v) == 8 and v.isascii() and v.isdigit() and luhn.is_valid(v) for v in values]
+    assert sum(map(bool, found)) >= 1000
+    # five numbers of one sample reading: the last was misread, the others were not
+    sample = ["56650765", "60559028", "60290228", "55155170", "55655554"]
+    assert verdicts(duck, sample, "luhn") == [True, True, True, True, False]
+
+
+@pytest.mark.parametrize("algorithm", ["uscc", "iso6346", "luhn"])
 def test_an_absent_number_has_no_verdict(duck, algorithm):
     assert verdicts(duck, [None], algorithm) == [None]
 
