@@ -254,7 +254,7 @@ _FAULTS: dict[tuple[str, str], dict[str, str | None]] = {
         "arrived_at": "2050-01-01T08:00:00+08:00",
         "pass_id": "20500101080000",
     },
-    ("rail.train", "arrived_on.range"): {"arrived_at": "1999-05-01T08:00:00+08:00", "pass_id": None},
+    ("rail.train", "arrived_on.range"): {"arrived_at": "1999-05-01T08:00:00+08:00", "pass_id": "19990501080000"},
     ("rail.wagon", "wagon_no.read"): {"wagon_no": None},
     ("rail.wagon", "weighed_mass_kg.within_capacity"): {"weighed_mass_kg": "71400.5"},
     ("rail.wagon", "weighed_mass_kg.range"): {"weighed_mass_kg": "-1"},

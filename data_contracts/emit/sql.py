@@ -82,8 +82,8 @@ _USCC_FORM = "^[0-9]{8}[0-9A-HJ-NPQRTUWXY]{10}$"
 # ISO 6346: letters count from 10 and skip multiples of 11 (the blanks), weights 2^i, sum mod 11 mod 10 is the check.
 _ISO6346_ALPHABET = "0123456789A BCDEFGHIJK LMNOPQRSTU VWXYZ"
 _ISO6346_FORM = "^[A-Z]{3}[UJZR][0-9]{7}$"
-# Wagons of the 1520 mm network: eight digits, weights 2 and 1 in turn, the digits of the products and the check add up to
-# a multiple of ten (Luhn). A doubled digit above 4 loses 9, which is the sum of the digits of its product.
+# Wagons of the 1520 mm network: eight digits, weights 2 and 1 in turn, the digits of the products and the check add up
+# to a multiple of ten (Luhn). A doubled digit above 4 loses 9, which is the sum of the digits of its product.
 _LUHN_FORM = "^[0-9]{8}$"
 
 

@@ -36,10 +36,12 @@ from infra.simulator.enterprises import (
 from infra.simulator.goods import build_goods
 from infra.simulator.identifiers import padded
 from infra.simulator.messages import FAULT_SHARE, FeedWriter, build_messages, shape_of
+from infra.simulator.rail import RailSource
 from infra.simulator.randomness import hashed_below
 from infra.simulator.scale import Scale
 
-JSON_FEEDS = ("declarations", "receipts", "selections", "inspections", "aeo_validations")
+RAIL_FEEDS = ("rail_trains", "rail_manifests", "rail_milestones")
+JSON_FEEDS = ("declarations", "receipts", "selections", "inspections", "aeo_validations", *RAIL_FEEDS)
 CSV_FEEDS = (
     "enterprises",
     "credit_events",
@@ -109,6 +111,7 @@ def simulate(request: Request, progress: Callable[[str, int, int], None] | None 
     truth.clear_earlier_run(request.landing)
     declarations = DeclarationSource(seed, scale, world, goods, first, last)
     orders = EcommerceSource(seed, scale, world, goods, first, last)
+    rail = RailSource(seed, scale, world, goods, first, last)
     _add_register(writers, world, seed, first, last)
     truth.write_enterprises(world)
 
@@ -138,6 +141,8 @@ def simulate(request: Request, progress: Callable[[str, int, int], None] | None 
                 made = source.make(chunk)
                 if chunk is cut[0]:
                     canaries.plant(made)
+                if source is declarations:
+                    rail.notice(made)
                 for name, content in made.items():
                     if name != "truth":
                         _add(writers["declarations" if name == "corrections" else name], content, seed)
@@ -149,6 +154,13 @@ def simulate(request: Request, progress: Callable[[str, int, int], None] | None 
                     progress(f"{subject} {chunk.days[-1]}", done, total)
         for feed in ("enterprises", "aeo_certificates", "aeo_validations", "credit_events"):
             writers[feed].flush(period, cut[-1].until)
+    # A train arrives before the declaration that completes it, so trains are made when all declarations are known.
+    for period in plan:
+        made, chunk = rail.make(period), rail.chunk(period)
+        for feed in RAIL_FEEDS:
+            _add(writers[feed], made[feed], seed)
+            writers[feed].flush(period, chunk.until)
+        truth.add("rail", chunk, made["truth"])
     truth.write_faults(writers)
     truth.write_canaries()
     truth.remember(request, [file for w in writers.values() for file in w.files])
