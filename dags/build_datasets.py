@@ -1,6 +1,6 @@
 """Turns a day's silver tables into business datasets and model features, behind two quality gates.
 
-**Runs** when all four ingestion DAGs have finished a business day (the partition key is that day).
+**Runs** when all five ingestion DAGs have finished a business day (the partition key is that day).
 
 **Tasks** `gate_silver` measures volume, freshness, keys and references of the silver tables and publishes the quality
 report; `build_marts` runs dbt up to the marts with their tests; `build_features` computes model features with Spark as

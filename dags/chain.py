@@ -48,6 +48,12 @@ INGESTIONS = (
         "the enterprise register, credit events, AEO certificates and validations, and the code lists",
         reference=True,
     ),
+    Ingestion(
+        "rail",
+        ("rail_manifests", "rail_trains", "rail_milestones"),
+        ("rail.manifest", "rail.train", "rail.wagon", "rail.milestone"),
+        "rail manifests sent before arrival, trains with their wagons, and every step of the chain up to closing",
+    ),
 )
 
 

@@ -194,6 +194,30 @@ MARTS: dict[str, tuple[tuple[str, Expectation], ...]] = {
             _all_rows("pass_rate", 0.1, 1, "warning", "Some validations are passed.", "accuracy"),
         ),
     ),
+    "fct_rail_train": (
+        (
+            "(SELECT count(*) FROM staging.stg_rail__train) - count(*)",
+            Expectation("rows_lost", "completeness", "error", "Every train of silver is here once.", 0, 0),
+        ),
+        (
+            "avg(transmission_lead_hours)",
+            _all_rows("mean_lead_hours", 2, 24, "warning", "Manifests come hours before the train.", "timeliness"),
+        ),
+        (
+            "avg(cast(is_assessed_before_arrival AS INTEGER))",
+            _all_rows("share_assessed_before", 0.5, 1, "warning", "Most trains are assessed ahead.", "timeliness"),
+        ),
+    ),
+    "fct_rail_consignment": (
+        (
+            "(SELECT count(*) FROM staging.stg_rail__manifest) - count(*)",
+            Expectation("rows_lost", "completeness", "error", "Every waybill of silver is here once.", 0, 0),
+        ),
+        (
+            "avg(cast(port_stay_hours < 16 AS INTEGER))",
+            _all_rows("share_within_16h", 0.5, 1, "warning", "Most leave the port within 16 hours.", "timeliness"),
+        ),
+    ),
     "fct_revenue_daily": (
         (
             "(SELECT coalesce(sum(revenue_amount), 0) FROM marts.fct_declaration) - coalesce(sum(revenue_amount), 0)",

@@ -25,7 +25,7 @@ class Stage:
 STAGES = (
     Stage(
         "Landing to silver",
-        ("ingest_enterprises", "ingest_declarations", "ingest_ecommerce", "ingest_inspections"),
+        ("ingest_enterprises", "ingest_declarations", "ingest_ecommerce", "ingest_inspections", "ingest_rail"),
         60,
     ),
     Stage("Quality gates, datasets, features", ("build_datasets",), 90),

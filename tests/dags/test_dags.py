@@ -13,9 +13,9 @@ import yaml
 REPOSITORY = Path(__file__).resolve().parents[2]
 DAGS = REPOSITORY / "dags"
 EXPECTED = {
-    "ingest_declarations", "ingest_ecommerce", "ingest_inspections", "ingest_enterprises", "build_datasets",
-    "train_declaration_risk", "train_enterprise", "train_aeo", "score", "publish_dashboards", "maintain_lake",
-    "keep_governance",
+    "ingest_declarations", "ingest_ecommerce", "ingest_inspections", "ingest_enterprises", "ingest_rail",
+    "build_datasets", "train_declaration_risk", "train_enterprise", "train_aeo", "score", "publish_dashboards",
+    "maintain_lake", "keep_governance",
 }  # fmt: skip
 
 
@@ -47,7 +47,7 @@ def test_every_dag_tells_its_operator_what_to_do(bag):
 
 
 def test_tasks_retry_in_a_pool(bag):
-    assert len(tasks(bag)) == 20
+    assert len(tasks(bag)) == 21
     for task in tasks(bag):
         assert task.retries == 2, task.task_id
         assert task.pool != "default_pool", f"{task.dag_id}.{task.task_id} guards no table and no engine"

@@ -22,6 +22,12 @@ with days as (
         source_system,
         rank_since as business_date
     from {{ ref('dim_enterprise') }}
+    union all
+    select
+        'rail' as subject,
+        source_system,
+        business_date
+    from {{ ref('fct_rail_train') }}
 ),
 
 summed as (

@@ -1,0 +1,24 @@
+-- Alerts of the rail chain under the rules in force on the day.
+with joined as (
+    select
+        alerts.reason || '/' || alerts.subject_id as alert_id,
+        alerts.reason,
+        rules.title,
+        case rules.severity when 3 then 'Severe' when 2 then 'Check' else 'Note' end as severity,
+        alerts.subject_kind,
+        alerts.subject_id,
+        alerts.train_id,
+        alerts.source_system,
+        alerts.business_date,
+        alerts.measured,
+        rules.valid_from as rule_valid_from,
+        rules.basis as rule_basis,
+        rules.is_recalled
+    from {{ ref('int_rail__alerts') }} as alerts
+    inner join {{ ref('rail_rules') }} as rules
+        on alerts.reason = rules.reason
+        and alerts.business_date >= rules.valid_from
+        and (rules.valid_to is null or alerts.business_date < rules.valid_to)
+)
+
+{{ conform('joined') }}
