@@ -28,6 +28,7 @@ STATION_SHARES = np.array([0.45, 0.45, 0.03, 0.07])
 STATION_OF_PORT = {"9404": 0, "9402": 1, "0700": 2, "0603": 3}
 COUNTRIES = ("KZ", "KZ", "MN", "RU")
 WIND_STATION, SKEWED_STATION = 0, 1
+WIND_STOPS = 0.22  # share of trains whose reloading waits for the wind: 90 % of consignments leave within 16 hours
 KINDS = ("container", "minerals", "grain", "fertiliser", "other")
 KIND_SHARES = np.array(
     [0.10, 0.55, 0.13, 0.12, 0.10]
@@ -65,7 +66,7 @@ STEPS = {
 }
 # Linked declarations: heavier ones do not fit a train, faster ones would be complete before the pickup.
 HEAVIEST, FASTEST_HOURS = 400_000.0, 12.0
-COMPLETE_LATE, OPEN_TWO_STEP = 0.03, 0.25
+COMPLETE_LATE, OPEN_TWO_STEP = 0.03, 0.5
 
 
 @dataclass
@@ -215,7 +216,7 @@ class RailSource:
             scanned += rng.uniform(-90, 90)  # a device whose clock is off, within what is allowed
         times = {"M0": departed, "M1": sent, "M2": accepted, "M5": float(arrival), "M6": scanned}
         out.events(rng, train, "train", train, STATIONS[station], times, {})
-        wind = (4 + rng.weibull(1.2) * 6) * HOUR if station == WIND_STATION and rng.random() < 0.08 else 0.0
+        wind = (4 + rng.weibull(1.2) * 6) * HOUR if station == WIND_STATION and rng.random() < WIND_STOPS else 0.0
         bulk = kind != "container"
         total = int(rng.integers(50, 61)) if bulk else int(rng.integers(50, 56))
         notes = int(rng.integers(1, 4)) if bulk else int(rng.integers(4, 7))
