@@ -14,13 +14,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 DAGS = REPOSITORY / "dags"
 EXPECTED = {
     "ingest_declarations", "ingest_ecommerce", "ingest_inspections", "ingest_enterprises", "ingest_rail",
-<<<<<<< HEAD
     "build_datasets", "train_declaration_risk", "train_enterprise", "train_aeo", "score", "publish_dashboards",
     "maintain_lake", "keep_governance",
-=======
-    "build_datasets", "train_declaration_risk", "train_enterprise", "train_aeo", "score",
-    "publish_dashboards", "maintain_lake",
->>>>>>> e999874 (Where an event was lost let the manifest, the gate or the declaration tell; the wind stops one train in five at Alashankou)
 }  # fmt: skip
 
 

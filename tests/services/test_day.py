@@ -91,7 +91,7 @@ def test_the_stages_name_every_dag_of_the_repository():
     for dag in named:
         domain = dag.removeprefix("ingest_")
         assert f'"{dag}"' in texts or (dag.startswith("ingest_") and f'"{domain}"' in texts), dag
-    assert len(named) == 12
+    assert len(named) == 13
 
 
 class FakeAirflow:
@@ -169,7 +169,8 @@ def test_going_on_clears_what_failed_and_starts_what_is_missing():
     follower.trigger_missing(ingest, "2025-06-30")
     assert airflow.cleared == [("ingest_enterprises", "r1")]
     assert airflow.triggered == [
-        (dag, "2026-11-20", {"from_day": "2025-06-30"}) for dag in ("ingest_declarations", "ingest_inspections")
+        (dag, "2026-11-20", {"from_day": "2025-06-30"})
+        for dag in ("ingest_declarations", "ingest_inspections", "ingest_rail")
     ]
 
 
