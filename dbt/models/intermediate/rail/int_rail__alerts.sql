@@ -30,7 +30,7 @@ stated as (
         wagons.wagons_seen,
         wagons.arrived_on,
         wagons.source_system,
-        wagons.weighed_mass_kg / nullif(wagons.declared_mass_kg, 0) - 1 as deviation
+        (wagons.weighed_mass_kg - wagons.declared_mass_kg) / nullif(wagons.declared_mass_kg, 0) as deviation
     from {{ ref('stg_rail__manifest') }} as manifests
     inner join {{ ref('int_rail__wagons') }} as wagons
         on manifests.waybill_no = wagons.waybill_no and manifests.train_id = wagons.train_id

@@ -65,7 +65,7 @@ summed as (
         median(greatest(0, hours)) as hours_median,
         quantile_cont(greatest(0, hours), 0.9) as hours_p90,
         any_value(target_hours) as target_hours,
-        count(*) filter (where hours <= target_hours) as consignments_within_target
+        count(*) filter (where hours < target_hours) as consignments_within_target
     from merged
     group by business_date, source_system, station, step_no, step
 )
