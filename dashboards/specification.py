@@ -290,7 +290,7 @@ class Dashboard(Strict):
 
     title: str
     slug: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
-    subject: Literal["declarations", "ecommerce", "inspections", "enterprises"] | None = None
+    subject: Literal["declarations", "ecommerce", "inspections", "enterprises", "rail"] | None = None
     description: str
     owner: str
     roles: tuple[str, ...]
