@@ -51,6 +51,14 @@ def test_the_period_reaches_every_chart(files):
     assert period["defaultDataMask"]["extraFormData"] == {"time_range": "2025-11-01 : 2026-11-01"}
 
 
+def test_a_timeless_chart_stands_whatever_the_period(specs, facts):
+    specs.chart("offices")["timeless"] = True
+    built = yaml.safe_load(bundle.build(specs.load(), facts)["charts/clearance/offices.yaml"])
+    assert built["params"]["adhoc_filters"] == []
+    (query,) = json.loads(built["query_context"])["queries"]
+    assert query["filters"] == []
+
+
 def test_the_stored_query_names_columns_metrics_and_period(files):
     (query,) = json.loads(files["charts/clearance/promise.yaml"]["query_context"])["queries"]
     assert query["metrics"] == ["share", "declarations"]
