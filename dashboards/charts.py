@@ -87,7 +87,7 @@ def query(chart: Chart, dataset: Dataset, period: str) -> dict[str, Any]:
     filters: list[dict[str, Any]] = [
         {"col": condition.column, "op": condition.operator, "val": condition.value} for condition in chart.where
     ]
-    if dataset.time:
+    if dataset.time and not chart.timeless:
         filters.append({"col": dataset.time, "op": "TEMPORAL_RANGE", "val": period})
     metrics = list(chart.metrics_used())
     if isinstance(chart, Listing):
@@ -130,7 +130,8 @@ def _grain(chart: Chart, dataset: Dataset) -> Grain:
 
 def _adhoc_filters(chart: Chart, dataset: Dataset) -> list[dict[str, Any]]:
     # without the TEMPORAL_RANGE row the dashboard's period never reaches the chart
-    rows = [_adhoc("TEMPORAL_RANGE", dataset.time, "No filter")] if dataset.time else []
+    follows = dataset.time and not chart.timeless
+    rows = [_adhoc("TEMPORAL_RANGE", str(dataset.time), "No filter")] if follows else []
     return rows + [_condition(condition) for condition in chart.where]
 
 

@@ -195,7 +195,8 @@ def _ask(
 
 
 def _has_rows(chart: AnyChart, dataset: Dataset, period: tuple[Any, Any], facts: bundle.Facts) -> bool:
-    terms = [f"{dataset.time} >= $1 AND {dataset.time} < $2"] if dataset.time else []
+    follows = dataset.time is not None and not chart.timeless
+    terms = [f"{dataset.time} >= $1 AND {dataset.time} < $2"] if follows else []
     for condition in chart.where:
         if condition.operator == "IS NOT NULL":
             terms.append(f'"{condition.column}" IS NOT NULL')
@@ -206,6 +207,6 @@ def _has_rows(chart: AnyChart, dataset: Dataset, period: tuple[Any, Any], facts:
     with duckdb.connect(str(facts.serving / f"{dataset.database}.duckdb"), read_only=True) as connection:
         found = connection.execute(
             f"SELECT 1 FROM {bundle.SCHEMA}.{dataset.model}{where} LIMIT 1",  # noqa: S608
-            list(period) if dataset.time else [],
+            list(period) if follows else [],
         ).fetchone()
     return found is not None

@@ -103,7 +103,7 @@ class Target(Strict):
 
 
 class Chart(Strict):
-    """What every chart has; the kinds below add what they show."""
+    """What every chart has; the kinds below add what they show. ``timeless`` charts do not follow the period."""
 
     id: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     title: str
@@ -112,6 +112,7 @@ class Chart(Strict):
     height: int | None = None
     description: str | None = None
     where: tuple[Condition, ...] = ()
+    timeless: bool = False
 
     def metrics_used(self) -> tuple[str, ...]:
         """Return the metrics the chart shows."""
@@ -290,7 +291,7 @@ class Dashboard(Strict):
 
     title: str
     slug: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
-    subject: Literal["declarations", "ecommerce", "inspections", "enterprises"] | None = None
+    subject: Literal["declarations", "ecommerce", "inspections", "enterprises", "rail"] | None = None
     description: str
     owner: str
     roles: tuple[str, ...]

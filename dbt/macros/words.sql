@@ -70,3 +70,23 @@
         else 'Over the limit'
     end
 {%- endmacro %}
+
+{# Goods of a train in the words managers read; 'Other' is what small cells are merged into, too. #}
+{% macro goods_kind_words(column) -%}
+    case {{ column }}
+        when 'container' then 'Containers' when 'minerals' then 'Minerals' when 'grain' then 'Grain'
+        when 'fertiliser' then 'Fertiliser' else 'Other'
+    end
+{%- endmacro %}
+
+{% macro alert_severity_words(column) -%}
+    case {{ column }} when 3 then 'Severe' when 2 then 'Check' else 'Note' end
+{%- endmacro %}
+
+{# Middle of the class hours on the railway fall in: tenths up to 6 hours (and before 0), then as release times. #}
+{% macro rail_hours_class(hours) -%}
+    case
+        when {{ hours }} < 6 then floor({{ hours }} * 10) / 10 + 0.05
+        when {{ hours }} is not null then {{ release_hours_class(hours) }}
+    end
+{%- endmacro %}

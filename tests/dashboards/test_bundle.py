@@ -6,6 +6,8 @@ import pytest
 import yaml
 
 from dashboards import bundle
+from dashboards.serving_models import load_serving_models
+from dashboards.specification import load_specification
 
 
 @pytest.fixture
@@ -47,6 +49,14 @@ def test_the_period_reaches_every_chart(files):
             }
     period = files["dashboards/clearance.yaml"]["metadata"]["native_filter_configuration"][0]
     assert period["defaultDataMask"]["extraFormData"] == {"time_range": "2025-11-01 : 2026-11-01"}
+
+
+def test_a_timeless_chart_stands_whatever_the_period(specs, facts):
+    specs.chart("offices")["timeless"] = True
+    built = yaml.safe_load(bundle.build(specs.load(), facts)["charts/clearance/offices.yaml"])
+    assert built["params"]["adhoc_filters"] == []
+    (query,) = json.loads(built["query_context"])["queries"]
+    assert query["filters"] == []
 
 
 def test_the_stored_query_names_columns_metrics_and_period(files):
@@ -137,6 +147,19 @@ def test_a_page_without_data_says_so_and_still_has_a_period(specs, facts):
     assert "**Nothing yet.**" in dashboard["position"]["MARKDOWN-intro"]["meta"]["code"]
     period = dashboard["metadata"]["native_filter_configuration"][0]
     assert period["defaultDataMask"]["filterState"]["value"] == "2025-11-01 : 2026-11-01"
+
+
+def test_the_railway_page_of_a_folder_without_rail_files_says_so(facts):
+    specification = load_specification()
+    own = replace(facts, models=load_serving_models(), empty=frozenset({"rpt_rail_lead_time"}))
+    page = "dashboards/railway.yaml"
+
+    def told(days):
+        position = yaml.safe_load(bundle.build(specification, replace(own, days=days))[page])["position"]
+        return position["MARKDOWN-intro"]["meta"]["code"]
+
+    assert "No rail data has been fed in yet" in told(own.days)
+    assert "No rail data" not in told({**own.days, "rail": own.days["declarations"]})
 
 
 def test_a_page_of_the_last_days_ends_today(specs, facts):

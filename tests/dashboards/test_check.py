@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import duckdb
 import pytest
 
 from dashboards.check import check
@@ -17,6 +18,19 @@ def test_every_link_of_our_own_dashboards_holds():
     shown = {dataset.model for dataset in specification.datasets.values()}
     assert shown <= load_serving_models().keys()
     assert "hit_rate" in known_indicators()
+
+
+def test_every_metric_of_our_own_answers_on_an_empty_table():
+    specification, models = checked_specification(), load_serving_models()
+    with duckdb.connect() as connection:
+        for model in models.values():
+            columns = ", ".join(f'"{column.name}" {column.type}' for column in model.columns.values())
+            connection.execute(f"CREATE TABLE {model.name} ({columns})")
+        for dataset in specification.datasets.values():
+            shown = [*(metric.sql for metric in dataset.metrics.values()), "COUNT(*)"]
+            assert connection.execute(f"SELECT {', '.join(shown)} FROM {dataset.model}").fetchone()[-1] == 0
+            for column in dataset.calculated.values():
+                assert connection.execute(f"SELECT {column.sql} FROM {dataset.model}").fetchall() == []
 
 
 def test_sound_specs_have_no_faults(specs, models, indicators):

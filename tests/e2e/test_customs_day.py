@@ -18,7 +18,9 @@ from .conftest import CUSTOMS
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(3000)]
 
-DASHBOARDS = {"Clearance", "Cross-border e-commerce", "Inspections", "Enterprises and AEO", "Data stewardship"}
+DASHBOARDS = {
+    "Clearance", "Cross-border e-commerce", "Inspections", "Enterprises and AEO", "Railway chain", "Data stewardship",
+}  # fmt: skip
 MODELS = {"declaration_risk", "enterprise_risk", "aeo_candidate"}
 # what a second run may change: when it ran, and which run it was
 RUN_COLUMNS = {"scored_at", "model_version", "measured_at", "run_id", "sampled_at"}

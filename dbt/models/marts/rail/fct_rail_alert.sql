@@ -4,7 +4,7 @@ with joined as (
         alerts.reason || '/' || alerts.subject_id as alert_id,
         alerts.reason,
         rules.title,
-        case rules.severity when 3 then 'Severe' when 2 then 'Check' else 'Note' end as severity,
+        {{ alert_severity_words('rules.severity') }} as severity,
         alerts.subject_kind,
         alerts.subject_id,
         alerts.train_id,

@@ -1,19 +1,24 @@
--- Time limits by month of the deadline and place: met, late with the fee, still open, overdue.
+-- Time limits by month of the deadline, place and transport: met, late with the fee, still open, overdue.
 with limits as (
     select
-        {{ month_of('business_date') }} as business_date,
-        source_system,
-        limit_kind,
-        place,
+        {{ month_of('known.business_date') }} as business_date,
+        known.source_system,
+        known.limit_kind,
+        -- what waits without a declaration is on the railway
+        case when known.declaration_no is null then 'Rail transport' else declarations.transport_mode end
+            as transport_mode,
+        known.place,
         1 as records,
-        limit_state,
-        late_days,
-        case when value_currency = 'CNY' then late_fee_amount end as late_fee_amount
-    from {{ ref('fct_time_limit') }}
+        known.limit_state,
+        known.late_days,
+        case when known.value_currency = 'CNY' then known.late_fee_amount end as late_fee_amount
+    from {{ ref('fct_time_limit') }} as known
+    left join {{ ref('fct_declaration') }} as declarations on known.declaration_no = declarations.declaration_no
 ),
 
 {{ merge_small_cells(
-    'limits', keep=['business_date', 'source_system', 'limit_kind'], dimensions=['place'], records='records'
+    'limits', keep=['business_date', 'source_system', 'limit_kind'], dimensions=['place', 'transport_mode'],
+    records='records'
 ) }},
 
 summed as (
@@ -21,6 +26,7 @@ summed as (
         business_date,
         source_system,
         limit_kind,
+        transport_mode,
         place,
         count(*) as limits,
         count(*) filter (where limit_state = 'Met') as met,
@@ -31,7 +37,7 @@ summed as (
         sum(late_days) as late_days_total,
         coalesce(sum(late_fee_amount), 0) as late_fee_amount
     from merged
-    group by business_date, source_system, limit_kind, place
+    group by business_date, source_system, limit_kind, transport_mode, place
 )
 
 {{ conform('summed') }}
