@@ -26,11 +26,11 @@ STAGES = (
     Stage(
         "Landing to silver",
         ("ingest_enterprises", "ingest_declarations", "ingest_ecommerce", "ingest_inspections", "ingest_rail"),
-        60,
+        75,
     ),
-    Stage("Quality gates, datasets, features", ("build_datasets",), 90),
-    Stage("Train the models", ("train_declaration_risk", "train_enterprise", "train_aeo"), 120),
-    Stage("Score", ("score",), 60),
+    Stage("Quality gates, datasets, features", ("build_datasets",), 120),
+    Stage("Train the models", ("train_declaration_risk", "train_enterprise", "train_aeo"), 165),
+    Stage("Score", ("score",), 40),
     Stage("Serving files and dashboards", ("publish_dashboards",), 60),
 )
 ALL_DAGS = tuple(dag for stage in STAGES for dag in stage.dags)

@@ -18,8 +18,8 @@ from infra.services.start import start_services
 PLAN = [
     ("Check the machine", 1),
     ("Prepare the data folder", 5),
-    ("Start the services", 70),
-    ("Fill landing", 60),
+    ("Start the services", 60),
+    ("Fill landing", 20),
     *((stage.title, stage.usual_seconds) for stage in flow.STAGES),
 ]
 ACTIVE = REPOSITORY / "var" / ".active"

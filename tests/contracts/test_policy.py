@@ -85,6 +85,9 @@ def test_masks_hide_what_they_say(duck):
     assert masked(duck, "bucket", "-83.5", "DOUBLE") == -80
     assert masked(duck, "bucket", "0.0734", "DOUBLE") == pytest.approx(0.07)
     assert masked(duck, "bucket", "NULL", "DOUBLE") is None
+    # 0.3 / 0.1 is a little less than 3, and 0.9999999999 is less than 1
+    assert masked(duck, "bucket", "0.3", "DOUBLE") == pytest.approx(0.3)
+    assert masked(duck, "bucket", "0.9999999999191952", "DOUBLE") == pytest.approx(0.9)
 
 
 def test_masks_mean_the_same_in_spark_sql():

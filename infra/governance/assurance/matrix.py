@@ -29,8 +29,8 @@ _MASKS = {
     "redact": "CASE WHEN {0} IS NOT NULL THEN '[redacted]' END",
     "first_char": "{0}[1] || '**'",
     "phone_3_4": "{0}[1:3] || '****' || {0}[-4:]",
-    # the first significant digit and the exponent, read as text
-    "bucket": r"CAST(regexp_replace(printf('%.{1}e', CAST({0} AS DOUBLE)), '\.[0-9]*', '') AS {2})",
+    # the first significant digit and the exponent, read as text; what a division adds at the end is rounded away
+    "bucket": r"CAST(regexp_replace(printf('%.13e', CAST({0} AS DOUBLE)), '\.[0-9]*', '') AS {1})",
 }
 
 
@@ -156,9 +156,7 @@ def due(dataset: Dataset, column: str, role: str, policy: Policy) -> Due:
 def _mask(mask: str, column: str, about: Mapping[str, Any]) -> str | None:
     if mask not in _MASKS:
         return None
-    kind = about["type"] or "VARCHAR"
-    # a decimal is exact, a double is what it is within its rounding
-    return _MASKS[mask].format(quote(column), 9 if kind.startswith(_FLOATS) else 15, kind)
+    return _MASKS[mask].format(quote(column), about["type"] or "VARCHAR")
 
 
 def _bucket(mask: str, column: str, about: Mapping[str, Any]) -> str | None:
