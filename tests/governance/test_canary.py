@@ -26,6 +26,8 @@ from infra.services import postgres
 
 from .conftest import CANARY
 
+pytestmark = pytest.mark.slow
+
 PLANTED = [
     ("ecommerce.list", "buyer_id", CANARY["id"]),
     ("ecommerce.list", "buyer_name", CANARY["name"]),

@@ -13,6 +13,8 @@ from data_contracts.errors import ContractError
 from infra.governance.assurance import mutation
 from infra.governance.governance_cli import app
 
+pytestmark = pytest.mark.slow
+
 
 def silent(_: str) -> None:
     pass

@@ -22,6 +22,8 @@ from infra.lake.ingest import ingest_feed
 from infra.runtime.settings import Settings
 from tests.governance.conftest import CANARY, DAY, land, lists
 
+pytestmark = pytest.mark.slow
+
 LIST = load_contract("ecommerce.list")
 
 

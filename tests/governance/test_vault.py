@@ -17,6 +17,8 @@ from infra.runtime.errors import BadArgumentsError, DataContractError
 
 from .conftest import CANARY, PERSONS
 
+pytestmark = pytest.mark.slow
+
 PURPOSE = "ecommerce_person"
 
 

@@ -16,6 +16,8 @@ from infra.lake import ingest
 from infra.lake.commit import QUARANTINE, write_table
 from infra.runtime.errors import DataContractError
 
+pytestmark = pytest.mark.slow
+
 FED = [contract.id for contract in load_contracts().values() if contract.feed]
 # the quarantine itself is written by ingest only, by no rule but its types
 OWN = [contract.id for contract in load_contracts().values() if not contract.feed and contract.id != QUARANTINE]

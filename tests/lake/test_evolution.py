@@ -17,6 +17,8 @@ from infra.lake.evolution import differences
 from infra.runtime import audit
 from infra.runtime.errors import DataContractError
 
+pytestmark = pytest.mark.slow
+
 ORDER = "ecommerce.order"
 SCORES = "scores.enterprise_risk"
 

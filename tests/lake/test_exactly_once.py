@@ -15,6 +15,8 @@ from infra.lake import ingest as ingest_module
 from infra.lake.commit import table_locks
 from infra.runtime.errors import CustomsError, TryAgainError
 
+pytestmark = pytest.mark.slow
+
 HEAD, ITEM = "declarations.declaration", "declarations.declaration_item"
 POINTS = [
     "sealed",

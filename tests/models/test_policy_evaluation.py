@@ -27,6 +27,7 @@ def world(seed):
     return outcome, seen, logged, target, chance, truth
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["ips", "snips", "dr"])
 def test_intervals_cover_the_truth_as_often_as_they_say(method):
     covered = []
