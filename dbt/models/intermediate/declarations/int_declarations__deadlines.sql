@@ -22,17 +22,11 @@ terms as (
         minimum.parameter_value as fee_minimum
     from imports
     inner join {{ ref('parameters') }} as days
-        on days.parameter = 'declaration_deadline_days'
-        and imports.arrived_on >= days.valid_from
-        and (days.valid_to is null or imports.arrived_on < days.valid_to)
+        on {{ parameter_valid_on('days', 'declaration_deadline_days', 'imports.arrived_on') }}
     inner join {{ ref('parameters') }} as permille
-        on permille.parameter = 'late_fee_permille_per_day'
-        and imports.arrived_on >= permille.valid_from
-        and (permille.valid_to is null or imports.arrived_on < permille.valid_to)
+        on {{ parameter_valid_on('permille', 'late_fee_permille_per_day', 'imports.arrived_on') }}
     inner join {{ ref('parameters') }} as minimum
-        on minimum.parameter = 'late_fee_minimum'
-        and imports.arrived_on >= minimum.valid_from
-        and (minimum.valid_to is null or imports.arrived_on < minimum.valid_to)
+        on {{ parameter_valid_on('minimum', 'late_fee_minimum', 'imports.arrived_on') }}
     inner join {{ ref('int_reference__calendar') }} as calendar
         on calendar.calendar_date = imports.arrived_on + cast(days.parameter_value as integer) + 1
 ),

@@ -33,10 +33,6 @@ select
         as is_over_annual_limit
 from used
 left join {{ ref('parameters') }} as transaction_limit
-    on transaction_limit.parameter = 'ecommerce_transaction_limit'
-    and used.business_date >= transaction_limit.valid_from
-    and (transaction_limit.valid_to is null or used.business_date < transaction_limit.valid_to)
+    on {{ parameter_valid_on('transaction_limit', 'ecommerce_transaction_limit', 'used.business_date') }}
 left join {{ ref('parameters') }} as annual_limit
-    on annual_limit.parameter = 'ecommerce_annual_limit'
-    and used.business_date >= annual_limit.valid_from
-    and (annual_limit.valid_to is null or used.business_date < annual_limit.valid_to)
+    on {{ parameter_valid_on('annual_limit', 'ecommerce_annual_limit', 'used.business_date') }}

@@ -24,8 +24,6 @@ select
     greatest(0, waiting.as_of_on - calendar.next_working_day + 1) as late_days
 from waiting
 inner join {{ ref('parameters') }} as days
-    on days.parameter = 'complete_declaration_days'
-    and waiting.arrived_on >= days.valid_from
-    and (days.valid_to is null or waiting.arrived_on < days.valid_to)
+    on {{ parameter_valid_on('days', 'complete_declaration_days', 'waiting.arrived_on') }}
 inner join {{ ref('int_reference__calendar') }} as calendar
     on calendar.calendar_date = waiting.arrived_on + cast(days.parameter_value as integer) + 1
