@@ -18,7 +18,7 @@ with joined as (
     inner join {{ ref('rail_rules') }} as rules
         on alerts.reason = rules.reason
         and alerts.business_date >= rules.valid_from
-        and (rules.valid_to is null or alerts.business_date < rules.valid_to)
+        and alerts.business_date < {{ until('rules') }}
 )
 
 {{ conform('joined') }}

@@ -72,7 +72,7 @@ counted as (
     from cells
     inner join {{ ref('rail_rules') }} as rules
         on rules.valid_from <= last_day(cells.business_date)
-        and (rules.valid_to is null or rules.valid_to > cells.business_date)
+        and cells.business_date < {{ until('rules') }}
     left join raised
         on cells.business_date = raised.business_date
         and cells.source_system = raised.source_system
