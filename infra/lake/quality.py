@@ -21,7 +21,6 @@ from zoneinfo import ZoneInfo
 
 import duckdb
 import pyarrow as pa
-import yaml
 
 from data_contracts import load_contracts
 from data_contracts.emit.gx import Expectation, aggregates_sql, expectations, orphan_metric, orphans_sql
@@ -334,33 +333,25 @@ def measure_marts(settings: Settings | None = None, as_of: date | None = None) -
 MEASURES: dict[str, Callable[..., list[Measured]]] = {"silver": measure_silver, "marts": measure_marts}
 
 
-def _context(root: Path, site: Path) -> Any:
-    """Return a Great Expectations context that asks nobody, shows no progress bars and writes its site to a folder."""
-    stores = {
-        "expectations_store": "ExpectationsStore",
-        "validation_results_store": "ValidationResultsStore",
-        "checkpoint_store": "CheckpointStore",
-        "validation_definition_store": "ValidationDefinitionStore",
-    }
-    configuration = {
-        "config_version": 4.0,
-        "analytics_enabled": False,
-        "progress_bars": {"globally": False},
-        "plugins_directory": "plugins/",
-        "config_variables_file_path": "config_variables.yml",
-        "stores": {
-            name: {
-                "class_name": kind,
-                "store_backend": {
-                    "class_name": "TupleFilesystemStoreBackend",
-                    "base_directory": f"{name}/",
-                    "suppress_store_backend_id": True,
-                },
-            }
-            for name, kind in stores.items()
-        },
-        **{f"{name}_name": name for name in stores if name != "validation_definition_store"},
-        "data_docs_sites": {
+def _context(site: Path) -> Any:
+    """Return a Great Expectations context that asks nobody, shows no progress bars and writes its site to a folder.
+
+    It lives in memory: a context in files writes its whole configuration anew for every table that is added.
+    """
+    warnings.filterwarnings("ignore", module="great_expectations")
+    logging.getLogger("great_expectations").setLevel(logging.ERROR)
+    import great_expectations as gx
+    from great_expectations.data_context.types.base import (
+        DataContextConfig,
+        InMemoryStoreBackendDefaults,
+        ProgressBarsConfig,
+    )
+
+    configuration = DataContextConfig(
+        analytics_enabled=False,
+        progress_bars=ProgressBarsConfig(globally=False),
+        store_backend_defaults=InMemoryStoreBackendDefaults(init_temp_docs_sites=False),
+        data_docs_sites={
             "report": {
                 "class_name": "SiteBuilder",
                 "show_how_to_buttons": False,
@@ -368,16 +359,8 @@ def _context(root: Path, site: Path) -> Any:
                 "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
             }
         },
-    }
-    shutil.rmtree(root, ignore_errors=True)
-    root.mkdir(parents=True)
-    (root / "great_expectations.yml").write_text(yaml.safe_dump(configuration, sort_keys=False), encoding="utf-8")
-    (root / "config_variables.yml").write_text("{}\n", encoding="utf-8")
-    warnings.filterwarnings("ignore", module="great_expectations")
-    logging.getLogger("great_expectations").setLevel(logging.ERROR)
-    import great_expectations as gx
-
-    return gx.get_context(context_root_dir=str(root))
+    )
+    return gx.get_context(project_config=configuration, mode="ephemeral")
 
 
 def reports_folder(settings: Settings) -> Path:
@@ -403,7 +386,7 @@ def judge(
     run_id = run_id or uuid.uuid4().hex
     building = reports_folder(settings).with_name(f".{gate}.next")
     shutil.rmtree(building, ignore_errors=True)
-    context = _context(settings.home / "quality" / "gx" / gate, building)
+    context = _context(building)
 
     import great_expectations as gx
     import pandas as pd

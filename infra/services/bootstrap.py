@@ -159,7 +159,9 @@ def install_requirements(parts: dict) -> None:
         for name, (folder, requirements) in parts.items():
             log = STAMPS / f"{name}.log"
             command = [uv[0], "pip", "install", "--python", folder / "bin" / "python", "--no-deps"]
-            command += ["--require-hashes", "-r", requirements]
+            # as pip does: a day starts some hundred processes, and where Python may not write its bytecode (a read-only
+            # installation, PYTHONDONTWRITEBYTECODE) each of them would compile thousands of modules again
+            command += ["--compile-bytecode", "--require-hashes", "-r", requirements]
             if logged(command, log, uv[1]).wait() != 0:
                 say(f"      uv could not install {requirements.name} (see {log}); pip does it, which takes longer")
                 break
