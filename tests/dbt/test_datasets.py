@@ -9,6 +9,7 @@ import pytest
 from data_contracts import load_contract
 from data_contracts.model import CATEGORIES, GRADES
 from infra.lake.datasets import datasets, known_outcome, run_dbt
+from infra.runtime.duck import duck_connection
 from infra.runtime.errors import DataContractError
 
 pytestmark = pytest.mark.datasets
@@ -29,6 +30,15 @@ def test_everything_builds_on_a_small_lake_and_every_data_test_passes(built):
     built.filled.stop_if_failed()
     # what `customs status` shows is both selections together
     assert known_outcome(built.settings).counts == counts
+
+
+def test_no_dataset_compares_every_row_with_every_row(built):
+    compiled = built.settings.dbt_target / "compiled/customs/models"
+    models = {file.stem: file.read_text() for file in compiled.rglob("*.sql")}
+    assert len(models) > 90
+    with duck_connection(built.settings.warehouse, settings=built.settings, read_only=True) as connection:
+        plans = {name: connection.execute(f"EXPLAIN {sql}").fetchall()[0][1] for name, sql in models.items()}
+    assert [name for name, plan in plans.items() if "BLOCKWISE_NL_JOIN" in plan] == []
 
 
 def test_release_time_deadline_and_late_fee_of_a_declaration(built):
