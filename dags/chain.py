@@ -32,9 +32,16 @@ INGESTIONS = (
     ),
     Ingestion(
         "inspections",
-        ("selections", "inspections"),
-        ("inspections.selection", "inspections.inspection", "inspections.measurement"),
-        "the logged choice for every declaration, inspections with their outcome, and instrument readings",
+        ("selections", "inspections", "grain_steps", "grain_samples"),
+        (
+            "inspections.selection",
+            "inspections.inspection",
+            "inspections.measurement",
+            "inspections.grain_step",
+            "inspections.grain_find",
+            "inspections.grain_sample",
+        ),
+        "the logged choice for every declaration, inspections with their outcome, instrument readings and grain",
     ),
     Ingestion(
         "enterprises",

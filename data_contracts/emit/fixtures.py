@@ -152,6 +152,19 @@ def _arrange_milestone(row: RawRow, rng: random.Random) -> None:
     )
 
 
+def _arrange_grain_step(row: RawRow, rng: random.Random) -> None:
+    day = str(row["finished_at"])[:10]
+    row.update(started_at=f"{day}T09:00:00+08:00", finished_at=f"{day}T09:20:00+08:00")
+    row.update(step_code="screening", result_code="clean")
+    row.update(dict.fromkeys(("decision_code", "treatment_code", "increment_count", "sample_id", "seal_no")))
+
+
+def _arrange_grain_sample(row: RawRow, rng: random.Random) -> None:
+    day = str(row["drawn_at"])[:10]
+    row.update(drawn_at=f"{day}T09:00:00+08:00", sealed_at=f"{day}T09:20:00+08:00")
+    row.update(received_at=f"{day}T15:00:00+08:00", received_seal_no=row["seal_no"], is_seal_intact="true")
+
+
 def _arrange_validation(row: RawRow, rng: random.Random) -> None:
     row.update(
         internal_control_score="-1.0",
@@ -176,6 +189,8 @@ _ARRANGE: dict[str, Callable[[RawRow, random.Random], None]] = {
     "ecommerce.list": _arrange_list,
     "inspections.inspection": _arrange_inspection,
     "inspections.selection": _arrange_selection,
+    "inspections.grain_step": _arrange_grain_step,
+    "inspections.grain_sample": _arrange_grain_sample,
     "enterprises.aeo_validation": _arrange_validation,
     "rail.train": _arrange_train,
     "rail.wagon": _arrange_wagon,
@@ -231,6 +246,58 @@ _FAULTS: dict[tuple[str, str], dict[str, str | None]] = {
     ("inspections.measurement", "inspected_on.range"): {"inspected_on": "2100-01-02"},
     ("inspections.selection", "selected_by.when_selected"): {"is_selected": "false", "selected_by": "rule"},
     ("inspections.selection", "selected_by.pattern"): {"is_selected": "true", "selected_by": "rul#"},
+    ("inspections.grain_step", "finished_at.after_start"): {"started_at": "2050-01-01T00:00:00Z"},
+    ("inspections.grain_step", "finished_at.not_after_message"): {
+        "started_at": "2050-01-01T08:00:00+08:00",
+        "finished_at": "2050-01-01T09:00:00+08:00",
+    },
+    ("inspections.grain_step", "finished_on.range"): {
+        "started_at": "1999-05-01T08:00:00+08:00",
+        "finished_at": "1999-05-01T09:00:00+08:00",
+    },
+    ("inspections.grain_step", "step_code.pattern"): {"step_code": "screenin#", "result_code": None},
+    ("inspections.grain_step", "increment_count.when_sampled"): {"increment_count": "11"},
+    ("inspections.grain_step", "increment_count.range"): {
+        "step_code": "sampling",
+        "result_code": None,
+        "increment_count": "0",
+    },
+    ("inspections.grain_step", "increment_count.type"): {
+        "step_code": "surface",
+        "increment_count": "eleven",
+    },
+    ("inspections.grain_step", "result_code.when_examined"): {"result_code": None},
+    ("inspections.grain_step", "decision_code.when_decided"): {"decision_code": "release"},
+    ("inspections.grain_step", "decision_code.pattern"): {
+        "step_code": "decision",
+        "result_code": None,
+        "decision_code": "releas#",
+    },
+    ("inspections.grain_step", "treatment_code.when_treated"): {"treatment_code": "fumigation"},
+    ("inspections.grain_step", "treatment_code.pattern"): {
+        "step_code": "treatment",
+        "result_code": None,
+        "treatment_code": "fumigatio#",
+    },
+    ("inspections.grain_step", "sample_id.of_laboratory"): {"step_code": "laboratory"},
+    ("inspections.grain_find", "species_code.code"): {"species_code": "CENRA"},
+    ("inspections.grain_find", "finished_on.range"): {
+        "finished_at": "1999-05-01T08:00:00+08:00",
+        "species_code": "CALAOR",
+    },
+    ("inspections.grain_sample", "sealed_at.type"): {"sealed_at": "not a value", "seal_no": None, "sealed_by": None},
+    ("inspections.grain_sample", "received_at.type"): {"received_at": "not a value", "received_by": None},
+    ("inspections.grain_sample", "sealed_at.not_before_drawn"): {"sealed_at": "2026-01-01T08:00:00+08:00"},
+    ("inspections.grain_sample", "sealed_at.with_seal"): {"sealed_by": None},
+    ("inspections.grain_sample", "seal_no.length"): {"seal_no": "S" * 31, "received_seal_no": None},
+    ("inspections.grain_sample", "received_seal_no.length"): {
+        "received_seal_no": "S" * 31,
+        **dict.fromkeys(("seal_no", "sealed_at", "sealed_by")),
+    },
+    ("inspections.grain_sample", "received_at.not_before_sealed"): {"received_at": "2026-01-01T08:00:00+08:00"},
+    ("inspections.grain_sample", "received_by.when_received"): {"received_by": None},
+    ("inspections.grain_sample", "received_seal_no.as_sealed"): {"received_seal_no": "another"},
+    ("inspections.grain_sample", "drawn_on.range"): {"drawn_at": "1999-05-01T08:00:00+08:00"},
     ("enterprises.enterprise", "valid_from.range"): {"valid_from": "2100-01-02"},
     ("enterprises.credit_event", "known_on.not_before_event"): {"known_on": "2026-01-01"},
     ("enterprises.credit_event", "known_on.range"): {"known_on": "2100-01-02"},

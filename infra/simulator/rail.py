@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from infra.simulator.days import SHANGHAI, Chunk, Period, business_days
 from infra.simulator.enterprises import Enterprises
 from infra.simulator.goods import Goods
+from infra.simulator.grain import SITE_HOURS
 from infra.simulator.identifiers import containers, digits, text
 from infra.simulator.randomness import hashed, stream
 from infra.simulator.scale import Scale
@@ -288,6 +289,8 @@ class RailSource:
             t["M11"] = start + _lognormal(rng, 2.0 if lane == "green" else 3.2, 0.4) * HOUR
         if link is not None:
             t["M11"] = max(min(t["M11"], link.declared_at - 600), assessed + 60)
+        if kind == "grain":
+            t["M11"] = max(t["M11"], arrival + SITE_HOURS * HOUR)
         reload = max(rng.normal(11.0, 1.3), 7) if bulk else _lognormal(rng, 4.6, 0.35)
         t["M13"] = max(t["M11"] + _lognormal(rng, 0.8, 0.4) * HOUR, arrival + reload * HOUR + wind)
         t["M14"] = t["M13"] + _lognormal(rng, 0.7, 0.4) * HOUR

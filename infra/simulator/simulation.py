@@ -34,6 +34,7 @@ from infra.simulator.enterprises import (
     phones,
 )
 from infra.simulator.goods import build_goods
+from infra.simulator.grain import make_grain
 from infra.simulator.identifiers import padded
 from infra.simulator.messages import FAULT_SHARE, FeedWriter, build_messages, shape_of
 from infra.simulator.rail import RailSource
@@ -41,7 +42,16 @@ from infra.simulator.randomness import hashed_below
 from infra.simulator.scale import Scale
 
 RAIL_FEEDS = ("rail_trains", "rail_manifests", "rail_milestones")
-JSON_FEEDS = ("declarations", "receipts", "selections", "inspections", "aeo_validations", *RAIL_FEEDS)
+SPECIAL_GOODS_FEEDS = ("grain_steps", "grain_samples")
+JSON_FEEDS = (
+    "declarations",
+    "receipts",
+    "selections",
+    "inspections",
+    "aeo_validations",
+    *RAIL_FEEDS,
+    *SPECIAL_GOODS_FEEDS,
+)
 CSV_FEEDS = (
     "enterprises",
     "credit_events",
@@ -161,6 +171,13 @@ def simulate(request: Request, progress: Callable[[str, int, int], None] | None 
             _add(writers[feed], made[feed], seed)
             writers[feed].flush(period, chunk.until)
         truth.add("rail", chunk, made["truth"])
+        checked = make_grain(seed, period.stamp, made["rail_trains"])
+        if "truth" in checked:
+            truth.add("special_goods", chunk, checked.pop("truth"))
+        for feed in SPECIAL_GOODS_FEEDS:
+            if feed in checked:
+                _add(writers[feed], checked[feed], seed)
+            writers[feed].flush(period, chunk.until)
     truth.write_faults(writers)
     truth.write_canaries()
     truth.remember(request, [file for w in writers.values() for file in w.files])

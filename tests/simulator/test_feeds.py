@@ -45,6 +45,14 @@ def test_a_second_run_replaces_the_first_and_touches_nothing_else(tmp_path):
 def test_every_good_row_keeps_every_contract_rule(world):
     warnings = world.broken["ecommerce.order"].pop("actual_paid.adds_up (warning)")
     read, sent = world.broken.pop("rail.wagon"), world.broken.pop("rail.milestone")
+    samples = world.broken.pop("inspections.grain_sample")
+    # A seal that changed on the way is kept and flagged.
+    assert set(samples) <= {"received_seal_no.as_sealed (warning)"}
+    assert (
+        0
+        < samples["received_seal_no.as_sealed (warning)"]
+        < 0.1 * world.one("SELECT count(*) FROM inspections__grain_sample")
+    )
     # Numbers misread at the gate are kept and flagged; events of an illegal transition or of a wrong zone are planted.
     assert set(read) <= {"wagon_no.checksum (warning)", "wagon_no.read (warning)"}
     assert set(sent) <= {"step_status.legal_transition (error)", "occurred_at.not_after_known (error)"}
@@ -57,7 +65,7 @@ def test_every_good_row_keeps_every_contract_rule(world):
 
 def test_every_fed_contract_gets_rows(world):
     fed = {c.id for c in load_contracts().values() if c.feed in FEEDS}
-    assert fed == set(world.broken) | {"rail.wagon", "rail.milestone"}
+    assert fed == set(world.broken) | {"rail.wagon", "rail.milestone", "inspections.grain_sample"}
     assert all(world.one(f"SELECT count(*) FROM {c.replace('.', '__')}") > 0 for c in fed)
 
 

@@ -1,0 +1,1 @@
+{{ stage('inspections', 'grain_find') }}

@@ -1,0 +1,1 @@
+{{ stage('reference', 'grain_pest') }}

@@ -1,0 +1,71 @@
+"""Goods treated specially at the border: grain per wagon, packages per container, in the shares they are drawn with."""
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def goods(world):
+    """The world with a view of what was planted."""
+    world.sql.execute(
+        f"CREATE OR REPLACE VIEW special_truth AS FROM read_parquet('{world.truth}/special_goods/*.parquet')"
+    )
+    return world
+
+
+def test_every_wagon_of_grain_is_examined_before_pickup_is_allowed(goods):
+    wagons, examined, late = goods.sql.sql("""
+        WITH done AS (
+            SELECT train_id, position, max(finished_at) FILTER (step_code IN ('surface', 'sampling', 'screening')) AS at
+            FROM inspections__grain_step GROUP BY ALL),
+        allowed AS (SELECT chain_id, min(occurred_at) AS at FROM rail__milestone WHERE step_code = 'M11' GROUP BY ALL)
+        SELECT count(*), count(done.at), count(*) FILTER (done.at > allowed.at)
+        FROM rail__wagon AS w JOIN rail__train AS t USING (train_id) LEFT JOIN done USING (train_id, position)
+        LEFT JOIN allowed ON allowed.chain_id = w.train_id
+        WHERE t.goods_kind = 'grain' AND t.arrived_at < TIMESTAMPTZ '2026-06-21 00:00:00+00'""").fetchone()
+    assert wagons > 500
+    assert examined > 0.98 * wagons  # the others' messages were spoiled
+    assert late == 0
+
+
+def test_steps_of_a_wagon_follow_one_another(goods):
+    assert (
+        goods.one("""
+        WITH timed AS (PIVOT inspections__grain_step ON step_code IN ('surface', 'sampling', 'screening', 'laboratory',
+            'decision', 'treatment', 'release') USING min(started_at) GROUP BY train_id, position)
+        SELECT count(*) FROM timed WHERE sampling < surface OR screening < sampling OR laboratory < screening
+            OR decision < screening OR decision < laboratory OR treatment < decision OR release < decision
+            OR release < treatment""")
+        == 0
+    )
+
+
+def test_one_batch_in_seven_has_a_regulated_organism_and_screening_misses_some(goods):
+    wagons = goods.one("SELECT count(DISTINCT (train_id, position)) FROM inspections__grain_step")
+    infested = goods.one("SELECT count(*) FROM special_truth WHERE kind = 'grain_infested'")
+    found = goods.one("""
+        SELECT count(DISTINCT (s.train_id, s.position)) FROM inspections__grain_step AS s
+        JOIN inspections__grain_find AS f USING (step_id)
+        JOIN (SELECT subject_id FROM special_truth WHERE kind = 'grain_infested') AS t
+            ON t.subject_id = s.train_id || '/' || s.position
+        WHERE s.result_code = 'find'""")
+    assert 0.08 < infested / wagons < 0.2
+    assert 0.2 < found / infested < 0.95
+
+
+def test_planted_breaks_of_custody_are_what_the_feeds_show(goods):
+    planted = {
+        subject
+        for (subject,) in goods.sql.sql(
+            "SELECT subject_id FROM special_truth WHERE kind = 'seal_changed_on_the_way'"
+        ).fetchall()
+    }
+    shown = {
+        sample
+        for (sample,) in goods.sql.sql(
+            "SELECT sample_id FROM inspections__grain_sample WHERE received_seal_no <> seal_no"
+        ).fetchall()
+    }
+    assert planted
+    assert shown <= planted  # the others are still on their way
+    kinds = {k for (k,) in goods.sql.sql("SELECT DISTINCT kind FROM special_truth").fetchall()}
+    assert {"grain_samples", "grain_release_open", "sample_unsealed", "result_of_an_unknown_sample"} <= kinds
