@@ -57,9 +57,29 @@ INGESTIONS = (
     ),
     Ingestion(
         "rail",
-        ("rail_manifests", "rail_trains", "rail_milestones"),
-        ("rail.manifest", "rail.train", "rail.wagon", "rail.milestone"),
-        "rail manifests sent before arrival, trains with their wagons, and every step of the chain up to closing",
+        (
+            "rail_manifests",
+            "rail_trains",
+            "rail_milestones",
+            "rail_orders",
+            "rail_radiations",
+            "rail_compositions",
+            "rail_inclusions",
+            "rail_laboratory",
+        ),
+        (
+            "rail.manifest",
+            "rail.train",
+            "rail.wagon",
+            "rail.milestone",
+            "rail.inspection_order",
+            "rail.radiation",
+            "rail.composition",
+            "rail.inclusion",
+            "rail.laboratory_result",
+        ),
+        "rail manifests sent before arrival, trains with their wagons, every step of the chain up to closing, and the "
+        "orders, instrument readings and laboratory results of minerals",
     ),
 )
 

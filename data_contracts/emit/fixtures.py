@@ -165,6 +165,41 @@ def _arrange_grain_sample(row: RawRow, rng: random.Random) -> None:
     row.update(received_at=f"{day}T15:00:00+08:00", received_seal_no=row["seal_no"], is_seal_intact="true")
 
 
+def _arrange_device(row: RawRow, rng: random.Random) -> None:
+    day = str(row["read_at"])[:10]
+    row.update(
+        read_at=f"{day}T09:00:00+08:00",
+        known_at=f"{day}T09:00:20+08:00",
+        calibrated_at=f"{day}T06:00:00+08:00",
+        device_state="normal",
+    )
+
+
+def _arrange_composition(row: RawRow, rng: random.Random) -> None:
+    _arrange_device(row, rng)
+    row.update(dict.fromkeys((name for name in row if name.endswith("_pct")), "1.0"))
+    row.update(method_code="hyperspectral", tfe_pct="65.0", feo_pct="24.0", below_lod="s", s_pct=None)
+
+
+def _arrange_radiation(row: RawRow, rng: random.Random) -> None:
+    _arrange_device(row, rng)
+    row.update({f"panel_{i}_count": "6600" for i in (1, 2, 3, 4)})
+    row.update(gamma_total="26400", background_count="6600", neutron_count="0", is_alarm="false")
+
+
+def _arrange_inclusion(row: RawRow, rng: random.Random) -> None:
+    _arrange_device(row, rng)
+    row.update(net_mass_kg="70000.000", class_c_weight_g="7000", class_c_share_pct="0.01")
+
+
+def _arrange_inspection_order(row: RawRow, rng: random.Random) -> None:
+    row["ordered_at"] = f"{str(row['ordered_at'])[:10]}T09:00:00+08:00"
+
+
+def _arrange_sample(row: RawRow, rng: random.Random) -> None:
+    row.update(drawn_at=f"{str(row['known_at'])[:10]}T00:00:00+08:00")
+
+
 def _arrange_validation(row: RawRow, rng: random.Random) -> None:
     row.update(
         internal_control_score="-1.0",
@@ -195,6 +230,11 @@ _ARRANGE: dict[str, Callable[[RawRow, random.Random], None]] = {
     "rail.train": _arrange_train,
     "rail.wagon": _arrange_wagon,
     "rail.milestone": _arrange_milestone,
+    "rail.inspection_order": _arrange_inspection_order,
+    "rail.composition": _arrange_composition,
+    "rail.radiation": _arrange_radiation,
+    "rail.inclusion": _arrange_inclusion,
+    "rail.laboratory_result": _arrange_sample,
 }
 
 # Rows that must change more than one value to break one rule only, and those that break a rule between fields.
@@ -332,6 +372,62 @@ _FAULTS: dict[tuple[str, str], dict[str, str | None]] = {
     ("rail.milestone", "occurred_at.not_after_known"): {"known_at": "2026-01-01T08:00:00+08:00"},
     ("rail.milestone", "occurred_on.range"): {"occurred_at": "1999-05-01T08:00:00+08:00"},
     ("rail.milestone", "lane_code.when_assessed"): {"lane_code": None},
+    ("rail.inspection_order", "selection_prob.positive"): {"selection_prob": "0"},
+    ("rail.inspection_order", "ordered_at.not_after_message"): {"ordered_at": "2050-01-01T08:00:00+08:00"},
+    ("rail.inspection_order", "ordered_on.range"): {"ordered_at": "1999-05-01T08:00:00+08:00"},
+    ("rail.composition", "tfe_pct.range"): {"tfe_pct": "101"},
+    ("rail.composition", "tfe_pct.physical"): {"tfe_pct": "72.5"},
+    ("rail.composition", "feo_pct.physical"): {"feo_pct": "31.2"},
+    ("rail.composition", "feo_pct.not_by_libs"): {
+        "method_code": "libs",
+        "feo_pct": "0",
+    },
+    ("rail.composition", "closure_pct.possible"): {"method_code": "libs", "feo_pct": None, "sio2_pct": "30"},
+    ("rail.composition", "closure_pct.usual"): {"method_code": "libs", "feo_pct": None, "sio2_pct": "7"},
+    ("rail.composition", "s_pct.range"): {"s_pct": "101", "below_lod": None},
+    ("rail.composition", "s_pct.type"): {"s_pct": "not a value", "below_lod": None},
+    ("rail.composition", "below_lod.without_value"): {"s_pct": "0.1"},
+    ("rail.radiation", "gamma_total.sum_of_panels"): {"gamma_total": "26401"},
+    ("rail.radiation", "is_alarm.by_rule"): {"is_alarm": "true"},
+    ("rail.radiation", "panel_1_count.panels_alike"): {"panel_1_count": "4800", "gamma_total": "24600"},
+    ("rail.radiation", "neutron_count.range"): {"neutron_count": "-1"},
+    **{
+        ("rail.radiation", f"panel_{i}_count.range"): {
+            **{f"panel_{k}_count": "100000000" for k in (1, 2, 3, 4)},
+            f"panel_{i}_count": "100000001",
+            "gamma_total": "400000001",
+            "background_count": "100000000",
+        }
+        for i in (1, 2, 3, 4)
+    },
+    ("rail.radiation", "background_count.range"): {"background_count": "0", "is_alarm": "true"},
+    ("rail.inclusion", "class_c_share_pct.of_load"): {"class_c_share_pct": "0.011"},
+    ("rail.inclusion", "class_c_share_pct.range"): {
+        "class_c_share_pct": "101",
+        "net_mass_kg": "1",
+        "class_c_weight_g": "1010",
+    },
+    ("rail.inclusion", "class_c_weight_g.range"): {"class_c_weight_g": "-0.1", "class_c_share_pct": "0"},
+    ("rail.inclusion", "net_mass_kg.range"): {"net_mass_kg": "-1", "class_c_share_pct": "0", "class_c_weight_g": "0"},
+    ("rail.laboratory_result", "selection_prob.positive"): {"selection_prob": "0"},
+    ("rail.laboratory_result", "known_at.not_before_drawn"): {"drawn_at": "2050-01-01T08:00:00+08:00"},
+    ("rail.laboratory_result", "known_on.range"): {
+        "drawn_at": "1999-05-01T08:00:00+08:00",
+        "known_at": "1999-05-02T08:00:00+08:00",
+    },
+    **{
+        (f"rail.{entity}", rule): change
+        for entity in ("composition", "radiation", "inclusion")
+        for rule, change in {
+            "read_at.not_after_known": {"known_at": "2026-01-01T08:00:00+08:00"},
+            "calibrated_at.within_a_day": {"calibrated_at": "2026-01-01T08:00:00+08:00"},
+            "device_state.normal": {"device_state": "degraded"},
+            "read_on.range": {
+                "read_at": "1999-05-01T08:00:00+08:00",
+                "calibrated_at": "1999-05-01T06:00:00+08:00",
+            },
+        }.items()
+    },
 }
 
 

@@ -20,6 +20,7 @@ from infra.simulator.enterprises import Enterprises
 from infra.simulator.goods import Goods
 from infra.simulator.grain import SITE_HOURS
 from infra.simulator.identifiers import containers, digits, text
+from infra.simulator.minerals import MineralSource, Note
 from infra.simulator.randomness import hashed, stream
 from infra.simulator.scale import Scale
 
@@ -104,6 +105,7 @@ class RailSource:
         self.end = (np.datetime64(last, "s") + np.timedelta64(16, "h")).astype(np.int64)
         # as many declarations as there are trains to carry them: at full size a sample, so that few are remembered
         self.share = min(1.0, scale.trains_per_day / (scale.declarations_per_year / 365.25 * 0.003))
+        self.minerals = MineralSource(seed, scale)
         self.known: list[pd.DataFrame] = []
         self.numbers: dict[str, int] = {}
 
@@ -152,13 +154,17 @@ class RailSource:
 
         Returns:
             {"rail_trains": (train values, wagon values, offsets, sent), "rail_manifests", "rail_milestones":
-            (values, sent), "truth": what was planted}; values are named as in the contracts.
+            (values, sent), the same for the feeds of the minerals' inspection, "truth": what was planted}; values are
+            named as in the contracts.
         """
         rng = stream(self.seed, "rail", period.stamp)
         out = _Period()
         for arrival, link in self._arrivals(rng, period):
             self._train(rng, out, arrival, link)
-        return {
+        minerals = self.minerals.make(period.stamp, out.minerals)
+        for planted in minerals.pop("planted"):
+            out.plant(*planted)
+        return minerals | {
             "rail_trains": out.trains_and_wagons(),
             "rail_manifests": out.manifest_values(),
             "rail_milestones": out.milestone_values(),
@@ -230,16 +236,24 @@ class RailSource:
         advance = rng.random() >= 0.04
         position = 0
         first_wagon = len(out.wagons)
+        pass_id = str(np.datetime64(arrival, "s") + SHANGHAI).translate(str.maketrans("", "", "-T:"))
         for n, size in enumerate(sizes.tolist()):
             here = link if n == 0 else None
             bill = link.bill_no if here is not None else f"RWB{stamp[2:]}{train_no[-3:]}{n:02d}"
-            self._consignment(rng, out, train, bill, station, kind, size, here, arrival, sent, accepted, advance, wind)
+            steps, hs6 = self._consignment(
+                rng, out, train, bill, station, kind, size, here, arrival, sent, accepted, advance, wind
+            )
             self._wagons(rng, out, train, bill, kind, size, position, here)
+            if kind == "minerals":
+                seen, weighed = (out.wagons.columns[c][-size:] for c in ("wagon_no", "weighed_mass_kg"))
+                out.minerals.append(
+                    Note(train, bill, pass_id, station, hs6, position, arrival, scanned, steps, seen, weighed)
+                )
             position += size
         whole = _lognormal(rng, 20, 0.4) * MINUTE
         out.trains.add(
             train_id=train,
-            pass_id=str(np.datetime64(arrival, "s") + SHANGHAI).translate(str.maketrans("", "", "-T:")),
+            pass_id=pass_id,
             train_no=seen_no,
             train_date=left_on,
             station_code=STATIONS[station],
@@ -266,12 +280,15 @@ class RailSource:
         accepted: float,
         advance: bool,
         wind: float,
-    ) -> None:
+    ) -> tuple[dict[str, float], str]:
+        hs6 = link.hs6 if link is not None else self._hs6(rng, kind)
+        held = kind == "minerals" and self.minerals.is_held(bill, hs6)
         lane = (
             LANES[int(rng.choice(4, p=LANE_SHARES))]
             if link is None
             else ("documents" if rng.random() < 0.13 else "green")
         )
+        lane = "inspection" if held else lane
         # M2 to M3: lognormal, median 0.9 h, 95 % within 2 h
         lodged = (accepted if advance else max(accepted, arrival)) + _lognormal(rng, 0.9, 0.49) * HOUR
         assessed = lodged + _lognormal(rng, 6, 0.6) * MINUTE
@@ -282,7 +299,7 @@ class RailSource:
             t["M7"] = start + rng.uniform(2, 12) * MINUTE
             t["M8"] = t["M7"] + _lognormal(rng, 3, 0.4) * HOUR
             t["M9"] = t["M8"] + _lognormal(rng, 4, 0.35) * HOUR
-            if rng.random() < {"minerals": 0.25, "grain": 0.5}.get(kind, 0.05):
+            if held or rng.random() < {"minerals": 0.25, "grain": 0.5}.get(kind, 0.05):
                 t["M10"] = t["M9"] + rng.uniform(20, 60) * HOUR
             t["M11"] = t.get("M10", t["M9"]) + _lognormal(rng, 2, 0.4) * HOUR
         else:
@@ -333,7 +350,7 @@ class RailSource:
             "station_code": STATIONS[station],
             "note_kind": "CIM/SMGS" if kind == "container" and rng.random() < 0.7 else "SMGS",
             "goods_kind": kind,
-            "hs6_code": link.hs6 if link is not None else self._hs6(rng, kind),
+            "hs6_code": hs6,
             "consignee_id": link.trader_id
             if link is not None
             else self.world.uscc[int(rng.integers(len(self.world)))].as_py(),
@@ -352,6 +369,7 @@ class RailSource:
             out.plant("manifest_corrected", "rail.manifest", bill, "declared_mass_kg")
         else:
             out.manifests.add(**values, message_seq=1, sent=sent + 5)
+        return t, hs6
 
     def _hs6(self, rng: np.random.Generator, kind: str) -> str:
         if kind in KIND_HS6:
@@ -422,6 +440,7 @@ class _Period:
     def __init__(self) -> None:
         self.trains, self.wagons, self.manifests, self.milestones, self.planted = (_Rows() for _ in range(5))
         self.offsets = [0]
+        self.minerals: list[Note] = []
         self.next_masses = np.zeros(0)
 
     def plant(self, kind: str, contract_id: str, subject_id: str, detail: str) -> None:

@@ -41,7 +41,8 @@ from infra.simulator.rail import RailSource
 from infra.simulator.randomness import hashed_below
 from infra.simulator.scale import Scale
 
-RAIL_FEEDS = ("rail_trains", "rail_manifests", "rail_milestones")
+MINERAL_FEEDS = ("rail_orders", "rail_radiations", "rail_compositions", "rail_inclusions", "rail_laboratory")
+RAIL_FEEDS = ("rail_trains", "rail_manifests", "rail_milestones", *MINERAL_FEEDS)
 SPECIAL_GOODS_FEEDS = ("grain_steps", "grain_samples")
 JSON_FEEDS = (
     "declarations",
@@ -168,7 +169,8 @@ def simulate(request: Request, progress: Callable[[str, int, int], None] | None 
     for period in plan:
         made, chunk = rail.make(period), rail.chunk(period)
         for feed in RAIL_FEEDS:
-            _add(writers[feed], made[feed], seed)
+            if feed in made:
+                _add(writers[feed], made[feed], seed)
             writers[feed].flush(period, chunk.until)
         truth.add("rail", chunk, made["truth"])
         checked = make_grain(seed, period.stamp, made["rail_trains"])
