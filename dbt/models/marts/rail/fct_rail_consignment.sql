@@ -1,5 +1,24 @@
 -- One row per consignment note of a manifest. A note without any event yet is one that has just been announced.
-with joined as (
+with standing as (
+    select
+        manifests.waybill_no,
+        enterprises.credit_rank_code,
+        manifests.manifest_on
+    from {{ ref('stg_rail__manifest') }} as manifests
+    asof left join {{ ref('stg_enterprises__enterprise') }} as enterprises
+        on manifests.consignee_id = enterprises.trader_id and manifests.manifest_on >= enterprises.valid_from
+),
+
+consignees as (
+    select
+        standing.waybill_no,
+        {{ trader_status_words('ranks.is_aeo', 'coalesce(ranks.name, standing.credit_rank_code)') }} as trader_status
+    from standing
+    asof left join {{ ref('stg_reference__credit_rank') }} as ranks
+        on standing.credit_rank_code = ranks.code and standing.manifest_on >= ranks.valid_from
+),
+
+joined as (
     select
         manifests.waybill_no,
         manifests.train_id,
@@ -51,9 +70,12 @@ with joined as (
         {{ hours_between('chain.m5_at', 'chain.m3_at') }} as arrival_to_declaration_hours,
         {{ hours_between('chain.m5_at', 'chain.m11_at') }} as arrival_to_pickup_hours,
         {{ hours_between('chain.m5_at', 'chain.m14_at') }} as port_stay_hours,
+        chain.m3_at < chain.m5_at as is_advance,
+        coalesce(consignees.trader_status, 'Unknown') as trader_status,
         chain.m4_at < chain.m5_at as is_assessed_before_arrival
     from {{ ref('stg_rail__manifest') }} as manifests
     left join {{ ref('int_rail__milestones') }} as chain on manifests.waybill_no = chain.waybill_no
+    left join consignees on manifests.waybill_no = consignees.waybill_no
     left join {{ ref('int_rail__wagons') }} as wagons
         on manifests.waybill_no = wagons.waybill_no and manifests.train_id = wagons.train_id
     left join {{ ref('int_reference__chapters') }} as chapters

@@ -1,0 +1,137 @@
+-- What the feeds say about the chain, each event in the words of its own feed: milestones, notes, wagons and containers at
+-- the gate, and the receipts and inspections of declarations the chain knows.
+with declarations as (
+    select
+        declaration_no,
+        any_value(train_id) as chain_id,
+        any_value(station_code) as station_code
+    from {{ ref('int_rail__milestones') }}
+    where declaration_no is not null
+    group by declaration_no
+),
+
+inspected as (
+    {%- for step, status, column in [
+        ('ORDER', 'ordered', 'instructed_at'), ('START', 'started', 'started_at'), ('END', 'ended', 'finished_at')
+    ] %}
+    select
+        inspection_id || '/{{ step }}' as event_id,
+        declaration_no,
+        '{{ step }}' as step_code,
+        '{{ status }}' as status,
+        {{ column }} as occurred_at,
+        message_at,
+        message_seq,
+        source_system
+    from {{ ref('stg_inspections__inspection') }}
+    where {{ column }} is not null
+    {{ 'union all' if not loop.last }}
+    {%- endfor %}
+)
+
+select
+    event_id,
+    chain_id,
+    scenario_no,
+    subject_kind,
+    subject_id,
+    step_code,
+    step_status as status,
+    emitter,
+    station_code,
+    occurred_at,
+    known_at,
+    message_no,
+    message_seq,
+    source_system
+from {{ ref('stg_rail__milestone') }}
+union all by name
+select
+    'note/' || waybill_no as event_id,
+    train_id as chain_id,
+    case when message_seq > 1 then 5 else 3 end as scenario_no,
+    'consignment' as subject_kind,
+    waybill_no as subject_id,
+    'NOTE' as step_code,
+    case when message_seq > 1 then 'corrected' else 'received' end as status,
+    'railway' as emitter,
+    station_code,
+    manifest_at as occurred_at,
+    message_at as known_at,
+    message_seq,
+    source_system
+from {{ ref('stg_rail__manifest') }}
+union all by name
+select
+    'wagon/' || wagons.wagon_id as event_id,
+    wagons.train_id as chain_id,
+    12 as scenario_no,
+    'wagon' as subject_kind,
+    wagons.wagon_id as subject_id,
+    'WAGON' as step_code,
+    case
+        when wagons.wagon_no is null then 'unread'
+        when not wagons.is_number_valid then 'misread'
+        when not wagons.is_on_manifest then 'not_on_manifest'
+        else 'matched'
+    end as status,
+    'terminal' as emitter,
+    trains.station_code,
+    wagons.arrived_at as occurred_at,
+    wagons.message_at as known_at,
+    wagons.message_seq,
+    wagons.source_system
+from {{ ref('int_rail__wagon_checks') }} as wagons
+left join {{ ref('stg_rail__train') }} as trains on wagons.train_id = trains.train_id
+union all by name
+select
+    'container/' || wagons.wagon_id as event_id,
+    wagons.train_id as chain_id,
+    12 as scenario_no,
+    'container' as subject_kind,
+    wagons.container_no as subject_id,
+    'BOX' as step_code,
+    'recognised' as status,
+    'terminal' as emitter,
+    trains.station_code,
+    wagons.arrived_at as occurred_at,
+    wagons.message_at as known_at,
+    wagons.message_seq,
+    wagons.source_system
+from {{ ref('int_rail__wagon_checks') }} as wagons
+left join {{ ref('stg_rail__train') }} as trains on wagons.train_id = trains.train_id
+where wagons.container_no is not null
+union all by name
+select
+    'receipt/' || receipts.declaration_no || '/' || receipts.event_seq as event_id,
+    declarations.chain_id,
+    28 as scenario_no,
+    'declaration' as subject_kind,
+    receipts.declaration_no as subject_id,
+    'S' || receipts.status_code as step_code,
+    receipts.status_code as status,
+    'single_window' as emitter,
+    declarations.station_code,
+    receipts.occurred_at,
+    receipts.message_at as known_at,
+    receipts.message_seq,
+    receipts.source_system
+from {{ ref('stg_declarations__declaration_event') }} as receipts
+inner join declarations on receipts.declaration_no = declarations.declaration_no
+union all by name
+select
+    'inspection/' || inspected.event_id as event_id,
+    declarations.chain_id,
+    16 as scenario_no,
+    'declaration' as subject_kind,
+    inspected.declaration_no as subject_id,
+    inspected.step_code,
+    inspected.status,
+    'customs' as emitter,
+    declarations.station_code,
+    inspected.occurred_at,
+    inspected.message_at as known_at,
+    inspected.message_seq,
+    inspected.source_system
+from inspected
+inner join declarations on inspected.declaration_no = declarations.declaration_no

@@ -1,0 +1,1 @@
+{{ stage('reference', 'rail_scenario') }}
