@@ -19,6 +19,7 @@ ROOMS = {
     "datasets": ("infra.lake.datasets_cli", "Build and test the business datasets (dbt)."),
     "quality": ("infra.lake.quality_cli", "Quality gates and the published quality report (Great Expectations)."),
     "serving": ("infra.lake.serving_cli", "Publish one read-only file per role."),
+    "chain": ("infra.lake.chain_cli", "Follow trains over the land border, from the manifest to the last release."),
     "share": ("infra.governance.cli", "Share datasets by request, approval and expiry, with proof."),
     "audit": ("infra.governance.cli", "The hash-chained audit log: list, verify, anchor."),
     "governance": ("dashboards.governance_cli", "The report; accounts, pseudonym keys, vault, erasure of a person."),

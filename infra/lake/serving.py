@@ -3,7 +3,7 @@
 import hashlib
 import os
 import pwd
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -261,7 +261,13 @@ def _verify(path: Path, published: list[Published], settings: Settings) -> None:
         connection.close()
 
 
-def query(role: str, sql: str, limit: int, settings: Settings | None = None) -> tuple[list[str], list[tuple[Any, ...]]]:
+def query(
+    role: str,
+    sql: str,
+    limit: int,
+    settings: Settings | None = None,
+    values: Mapping[str, object] | None = None,
+) -> tuple[list[str], list[tuple[Any, ...]]]:
     """Run SQL as a role would; the statement is an event of the audit log, by its hash.
 
     Args:
@@ -269,6 +275,7 @@ def query(role: str, sql: str, limit: int, settings: Settings | None = None) -> 
         sql: one statement.
         limit: rows returned at most.
         settings: platform settings.
+        values: what ``$name`` in the statement stands for.
 
     Returns:
         Column names and rows.
@@ -281,11 +288,12 @@ def query(role: str, sql: str, limit: int, settings: Settings | None = None) -> 
     about: dict[str, Any] = {
         "system_account": pwd.getpwuid(os.getuid()).pw_name,
         "statement_sha256": hashlib.sha256(sql.encode()).hexdigest(),
+        **({"values": {name: str(value) for name, value in values.items()}} if values else {}),
     }
     event, rows = "query.refused", []
     try:
         connection.execute(f"USE {SCHEMA}")
-        cursor = connection.execute(sql)
+        cursor = connection.execute(sql, values)
         names = [column[0] for column in cursor.description or ()]
         rows = cursor.fetchmany(limit)
         event = "query.run"

@@ -26,7 +26,10 @@ wagons as (
 alerts as (
     select
         train_id,
-        count(*) as alert_count
+        count(*) as alert_count,
+        count(distinct subject_id) filter (where subject_kind = 'wagon') as abnormal_wagons,
+        count(*) filter (where reason = 'complete_overdue') as overdue_consignments,
+        bool_or(reason = 'manifest_late') as is_manifest_late
     from {{ ref('fct_rail_alert') }}
     group by train_id
 ),
@@ -59,6 +62,9 @@ joined as (
         coalesce(consignments.consignments_assessed_before_arrival, 0) as consignments_assessed_before_arrival,
         coalesce(consignments.consignments_assessed_before_arrival = consignments.consignment_count, false)
             as is_assessed_before_arrival,
+        coalesce(alerts.abnormal_wagons, 0) as abnormal_wagons,
+        coalesce(alerts.is_manifest_late, false) as is_manifest_late,
+        coalesce(alerts.overdue_consignments, 0) as overdue_consignments,
         coalesce(alerts.alert_count, 0) as alert_count
     from {{ ref('stg_rail__train') }} as trains
     left join consignments on trains.train_id = consignments.train_id
@@ -68,6 +74,13 @@ joined as (
         on {{ valid_on('stations', 'trains.station_code', 'trains.arrived_on') }}
     left join {{ ref('stg_reference__country') }} as countries
         on {{ valid_on('countries', 'trains.dispatch_country_code', 'trains.arrived_on') }}
+),
+
+judged as (
+    select
+        *,
+        port_stay_hours >= {{ parameter_on('rail_port_stay_hours', 'business_date') }} as is_stay_over_target
+    from joined
 )
 
-{{ conform('joined') }}
+{{ conform('judged') }}
