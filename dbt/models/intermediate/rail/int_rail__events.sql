@@ -45,7 +45,7 @@ select
     message_seq,
     source_system
 from {{ ref('stg_rail__milestone') }}
-union all by name
+union all
 select
     'note/' || waybill_no as event_id,
     train_id as chain_id,
@@ -58,10 +58,11 @@ select
     station_code,
     manifest_at as occurred_at,
     message_at as known_at,
+    null as message_no,
     message_seq,
     source_system
 from {{ ref('stg_rail__manifest') }}
-union all by name
+union all
 select
     'wagon/' || wagons.wagon_id as event_id,
     wagons.train_id as chain_id,
@@ -79,11 +80,12 @@ select
     trains.station_code,
     wagons.arrived_at as occurred_at,
     wagons.message_at as known_at,
+    null as message_no,
     wagons.message_seq,
     wagons.source_system
 from {{ ref('int_rail__wagon_checks') }} as wagons
 left join {{ ref('stg_rail__train') }} as trains on wagons.train_id = trains.train_id
-union all by name
+union all
 select
     'container/' || wagons.wagon_id as event_id,
     wagons.train_id as chain_id,
@@ -96,12 +98,13 @@ select
     trains.station_code,
     wagons.arrived_at as occurred_at,
     wagons.message_at as known_at,
+    null as message_no,
     wagons.message_seq,
     wagons.source_system
 from {{ ref('int_rail__wagon_checks') }} as wagons
 left join {{ ref('stg_rail__train') }} as trains on wagons.train_id = trains.train_id
 where wagons.container_no is not null
-union all by name
+union all
 select
     'receipt/' || receipts.declaration_no || '/' || receipts.event_seq as event_id,
     declarations.chain_id,
@@ -114,11 +117,12 @@ select
     declarations.station_code,
     receipts.occurred_at,
     receipts.message_at as known_at,
+    null as message_no,
     receipts.message_seq,
     receipts.source_system
 from {{ ref('stg_declarations__declaration_event') }} as receipts
 inner join declarations on receipts.declaration_no = declarations.declaration_no
-union all by name
+union all
 select
     'inspection/' || inspected.event_id as event_id,
     declarations.chain_id,
@@ -131,6 +135,7 @@ select
     declarations.station_code,
     inspected.occurred_at,
     inspected.message_at as known_at,
+    null as message_no,
     inspected.message_seq,
     inspected.source_system
 from inspected
