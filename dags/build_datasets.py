@@ -41,6 +41,7 @@ with DAG(
         command="features build",
         arguments=("--as-of", DAY),
         pool="spark",
+        pool_slots=2,
         outlets=[FEATURES],
     )
     gate_marts = Door(

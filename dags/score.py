@@ -31,5 +31,6 @@ with DAG(
         command="models score",
         arguments=("--as-of", DAY),
         pool="spark",
+        pool_slots=2,
         outlets=[table(f"scores.{t.model}") for t in TRAININGS],
     )

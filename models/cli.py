@@ -3,9 +3,10 @@
 import json
 import re
 import sys
+from contextlib import ExitStack
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
@@ -13,6 +14,9 @@ from typer.core import TyperCommand
 from infra.runtime.errors import BadArgumentsError
 from infra.runtime.report import RunReport
 from infra.runtime.settings import get_settings
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -86,13 +90,17 @@ def train(
         elif age is not None and current is not None and timedelta(0) <= _age(current.tags, day) < age:
             result["reason"] = f"champion {current.version} is younger than {if_older_than}"
         else:
-            spark = spark_session(f"customs models train {name}", settings, cores_per_worker(settings))
-            try:
-                result = training.train(spark, settings, client, recipe, day, source_system)
-            except training.TooFewLabelsError as reason:
-                result["reason"] = str(reason)
-            finally:
-                spark.stop()
+            with ExitStack() as ending:
+
+                def start() -> "SparkSession":
+                    spark = spark_session(f"customs models train {name}", settings, cores_per_worker(settings))
+                    ending.callback(spark.stop)
+                    return spark
+
+                try:
+                    result = training.train(start, settings, client, recipe, day, source_system)
+                except training.TooFewLabelsError as reason:
+                    result["reason"] = str(reason)
         report.figures |= result
     _show(result, as_json, _told(result))
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pandas as pd
+import pyarrow.dataset as ds
 from deltalake import DeltaTable
 from mlflow import MlflowClient
 
@@ -117,16 +118,13 @@ def feature_day(settings: Settings, name: str, as_of: date | None) -> date | Non
     return as_of
 
 
-def read_features(spark: "SparkSession", settings: Settings, features: DeclaredFeatures, as_of: date) -> pd.DataFrame:
+def read_features(settings: Settings, features: DeclaredFeatures, as_of: date) -> pd.DataFrame:
     """Return the rows of a feature set that carry a label, in order of time."""
-    from pyspark.sql import functions as F
-
-    frame = spark.read.format("delta").load(str(settings.features(features.name))).where(F.col("as_of") == F.lit(as_of))
-    if "months_observed" in features.meta:
-        frame = frame.where(F.col("months_observed") > 0)
-    else:
-        frame = frame.where(F.col(features.label).isNotNull())
-    rows: pd.DataFrame = frame.select(*features.columns).toPandas()
+    labelled = (
+        ds.field("months_observed") > 0 if "months_observed" in features.meta else ds.field(features.label).is_valid()
+    )
+    table = DeltaTable(str(settings.features(features.name))).to_pyarrow_dataset()
+    rows = table.to_table(list(features.columns), filter=(ds.field("as_of") == as_of) & labelled).to_pandas()
     rows[features.time] = pd.to_datetime(rows[features.time]).dt.date
     return rows.sort_values([features.time, *features.key], kind="stable", ignore_index=True)
 
@@ -148,7 +146,7 @@ def choose_source(rows: pd.DataFrame, source_system: str | None) -> str:
 
 
 def train(
-    spark: "SparkSession",
+    start: Callable[[], "SparkSession"],
     settings: Settings,
     client: MlflowClient,
     recipe: Recipe,
@@ -158,7 +156,7 @@ def train(
     """Train a challenger, register it, and make it champion when it wins.
 
     Args:
-        spark: running session.
+        start: gives the Spark session, once there is something to learn from.
         settings: where features and cards are.
         client: connected MLflow client.
         recipe: the model.
@@ -172,10 +170,11 @@ def train(
         TooFewLabelsError: the model cannot be trained yet.
     """
     name = recipe.features.name
-    rows = read_features(spark, settings, recipe.features, as_of)
+    rows = read_features(settings, recipe.features, as_of)
     source = choose_source(rows, source_system)
     rows = rows[rows["source_system"] == source].reset_index(drop=True)
     split = recipe.split(rows, as_of)
+    spark = start()
     scorer = recipe.fit(spark, split)
     score = recipe.predict(scorer, split)
     figures: dict[str, Any] = {

@@ -26,24 +26,36 @@ def _features() -> None:
 def build(
     as_of: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="Day the features look from.")],
     only: Annotated[list[str] | None, typer.Option(help="Build only this set; may be given more than once.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="Build also what was made from the same data before.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the rows per set as JSON.")] = False,
 ) -> None:
-    """Build the feature sets from silver, using nothing that became known on or after the day."""
+    """Build the feature sets from silver, using nothing that became known on or after the day.
+
+    A set that was built for the day is left as it is while neither silver nor the code that computes it changed.
+    """
     from infra.runtime.spark import spark_session
-    from spark_jobs.features.build import FEATURE_SETS, build_features
+    from spark_jobs.features import FEATURE_SETS
+    from spark_jobs.features.provenance import is_built_from, provenance, rows_of
 
     if unknown := sorted(set(only or ()) - set(FEATURE_SETS)):
         raise BadArgumentsError(f"No feature set {', '.join(unknown)}: there are {', '.join(FEATURE_SETS)}.")
-    settings = get_settings()
-    with RunReport("features build", settings, as_of=as_of.date().isoformat()) as report:
-        spark = spark_session("customs features", settings)
-        try:
-            rows = build_features(spark, settings, as_of.date(), only or FEATURE_SETS)
-        finally:
-            spark.stop()
+    settings, day, wanted = get_settings(), as_of.date(), only or FEATURE_SETS
+    with RunReport("features build", settings, as_of=day.isoformat()) as report:
+        note = provenance(settings, day)
+        present = [] if again else [name for name in wanted if is_built_from(settings, name, note)]
+        rows = {name: rows_of(settings, name, day) for name in present}
+        if missing := [name for name in wanted if name not in rows]:
+            from spark_jobs.features.build import build_features
+
+            spark = spark_session("customs features", settings)
+            try:
+                rows |= build_features(spark, settings, day, missing)
+            finally:
+                spark.stop()
         report.figures["rows"] = rows
+        report.figures["unchanged"] = present
     if as_json:
-        typer.echo(json.dumps({"as_of": as_of.date().isoformat(), "rows": rows}))
+        typer.echo(json.dumps({"as_of": day.isoformat(), "rows": rows, "unchanged": present}))
         return
     for name, count in rows.items():
-        typer.echo(f"{name}: {count} rows as of {as_of.date()}")
+        typer.echo(f"{name}: {count} rows as of {day}" + (", unchanged" if name in present else ""))

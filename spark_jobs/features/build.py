@@ -4,21 +4,20 @@ from collections.abc import Sequence
 from datetime import date
 from typing import TYPE_CHECKING
 
-from deltalake import DeltaTable
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from infra.lake.commit import table_locks
 from infra.runtime.settings import Settings
-from spark_jobs.features import aeo_candidate, declaration_risk, enterprise_risk
+from spark_jobs.features import FEATURE_SETS, aeo_candidate, declaration_risk, enterprise_risk
 from spark_jobs.features.enterprise_state import describe
 from spark_jobs.features.past import lay_together
+from spark_jobs.features.provenance import COMMIT_NOTE, provenance, rows_of
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 WAIT_SECONDS = 600
-FEATURE_SETS = ("declaration_risk", "enterprise_risk", "aeo_candidate")
 
 
 def build_features(
@@ -37,6 +36,8 @@ def build_features(
     Returns:
         Rows written per set.
     """
+    # what is read, said before it is read: what lands meanwhile is then news for the next build
+    note = provenance(settings, as_of)
     declarations = declaration_risk.build(spark, settings, as_of).localCheckpoint()
     made = {"declaration_risk": declarations} if "declaration_risk" in only else {}
     points = {}
@@ -53,10 +54,10 @@ def build_features(
             foreign = [c for p in points.values() for c in p.columns if c not in columns.columns]
             own = own.drop("feature_set", *foreign)
             made[name] = enterprise_risk.build(own, as_of) if name == "enterprise_risk" else aeo_candidate.build(own)
-    return {name: _replace(spark, settings, name, as_of, made[name]) for name in FEATURE_SETS if name in made}
+    return {name: _replace(settings, name, as_of, made[name], note) for name in FEATURE_SETS if name in made}
 
 
-def _replace(spark: "SparkSession", settings: Settings, name: str, as_of: date, rows: DataFrame) -> int:
+def _replace(settings: Settings, name: str, as_of: date, rows: DataFrame, note: str) -> int:
     path = str(settings.features(name))
     dated = (
         rows.withColumn("as_of", F.lit(as_of))
@@ -64,10 +65,11 @@ def _replace(spark: "SparkSession", settings: Settings, name: str, as_of: date, 
         .mode("overwrite")
         .option("replaceWhere", f"as_of = '{as_of.isoformat()}'")
         .option("mergeSchema", "true")
+        .option(COMMIT_NOTE, note)
         .option("delta.enableDeletionVectors", "false")
         .partitionBy("as_of")
     )
     # Spark excludes no other process from a table on a local disk: maintenance drops old days of it
     with table_locks(settings, [f"features.{name}"], WAIT_SECONDS):
         dated.save(path)
-    return DeltaTable(path).to_pyarrow_dataset([("as_of", "=", as_of.isoformat())]).count_rows()
+    return rows_of(settings, name, as_of)

@@ -33,7 +33,7 @@ def client(settings):
 @pytest.fixture(scope="module")
 def trained(spark, settings, client, lake):
     """Declaration risk, trained once."""
-    return training.train(spark, settings, client, recipe_of("declaration_risk"), lake.AS_OF)
+    return training.train(lambda: spark, settings, client, recipe_of("declaration_risk"), lake.AS_OF)
 
 
 def test_first_model_that_beats_the_baseline_becomes_champion_with_its_card(trained, settings, client):
@@ -49,7 +49,7 @@ def test_first_model_that_beats_the_baseline_becomes_champion_with_its_card(trai
 
 
 def test_a_challenger_no_better_than_the_champion_leaves_the_alias(spark, trained, settings, client, lake):
-    again = training.train(spark, settings, client, recipe_of("declaration_risk"), lake.AS_OF)
+    again = training.train(lambda: spark, settings, client, recipe_of("declaration_risk"), lake.AS_OF)
     # the same rows and seeds give the same model, and equal is not better
     assert not again["promoted"]
     assert "champion" in again["reason"]
@@ -108,7 +108,7 @@ def test_what_policies_would_find_is_told_from_days_the_champion_has_not_learned
 
 def test_enterprises_and_candidates_are_trained_and_scored(spark, settings, client, lake):
     for name in ("enterprise_risk", "aeo_candidate"):
-        result = training.train(spark, settings, client, recipe_of(name), lake.AS_OF)
+        result = training.train(lambda: spark, settings, client, recipe_of(name), lake.AS_OF)
         assert result["metrics"]["auc"] > 0.55, result
         if not result["promoted"]:
             registry.promote(client, name, result["version"])
