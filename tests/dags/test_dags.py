@@ -1,6 +1,7 @@
 """The DAGs load, are exactly the ones the design names, and call doors that exist."""
 
 import ast
+import json
 import re
 import shlex
 import subprocess
@@ -17,6 +18,10 @@ EXPECTED = {
     "build_datasets", "train_declaration_risk", "train_enterprise", "train_aeo", "score", "publish_dashboards",
     "maintain_lake", "keep_governance",
 }  # fmt: skip
+
+
+def pools():
+    return json.loads((REPOSITORY / "infra/airflow/pools.json").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -53,12 +58,15 @@ def test_tasks_retry_in_a_pool(bag):
         assert task.pool != "default_pool", f"{task.dag_id}.{task.task_id} guards no table and no engine"
 
 
-def test_every_pool_used_is_created_at_set_up(bag):
-    import json
+def test_jobs_over_history_have_the_machine_to_themselves(bag):
+    slots = pools()["spark"]["slots"]
+    spark = {task.task_id: task.pool_slots for task in tasks(bag) if task.pool == "spark"}
+    assert {name for name, taken in spark.items() if taken == slots} == {"build_features", "score"}
 
-    pools = json.loads((REPOSITORY / "infra/airflow/pools.json").read_text())
-    assert {task.pool for task in tasks(bag)} <= set(pools)
-    assert all(pools[name]["slots"] == 1 for name in pools if name.startswith("lake_") or name in ("spark", "duckdb"))
+
+def test_every_pool_used_is_created_at_set_up(bag):
+    assert {task.pool for task in tasks(bag)} <= set(pools())
+    assert all(pool["slots"] == 1 for name, pool in pools().items() if name.startswith("lake_") or name == "duckdb")
 
 
 def test_assets_are_contract_ids_and_every_consumer_has_a_producer(bag):
