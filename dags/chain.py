@@ -32,7 +32,7 @@ INGESTIONS = (
     ),
     Ingestion(
         "inspections",
-        ("selections", "inspections", "grain_steps", "grain_samples"),
+        ("selections", "inspections", "grain_steps", "grain_samples", "packaging_registrations", "special_packages"),
         (
             "inspections.selection",
             "inspections.inspection",
@@ -40,8 +40,11 @@ INGESTIONS = (
             "inspections.grain_step",
             "inspections.grain_find",
             "inspections.grain_sample",
+            "inspections.packaging_registration",
+            "inspections.packaging_certificate",
+            "inspections.special_package",
         ),
-        "the logged choice for every declaration, inspections with their outcome, instrument readings and grain",
+        "the logged choice for every declaration, inspections and readings, imported grain and special packages",
     ),
     Ingestion(
         "enterprises",

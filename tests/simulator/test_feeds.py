@@ -45,14 +45,20 @@ def test_a_second_run_replaces_the_first_and_touches_nothing_else(tmp_path):
 def test_every_good_row_keeps_every_contract_rule(world):
     warnings = world.broken["ecommerce.order"].pop("actual_paid.adds_up (warning)")
     read, sent = world.broken.pop("rail.wagon"), world.broken.pop("rail.milestone")
-    samples = world.broken.pop("inspections.grain_sample")
+    samples, packages = world.broken.pop("inspections.grain_sample"), world.broken.pop("inspections.special_package")
     # A seal that changed on the way is kept and flagged.
     assert set(samples) <= {"received_seal_no.as_sealed (warning)"}
-    assert (
-        0
-        < samples["received_seal_no.as_sealed (warning)"]
-        < 0.1 * world.one("SELECT count(*) FROM inspections__grain_sample")
-    )
+    assert 0 < sum(samples.values()) < 0.1 * world.one("SELECT count(*) FROM inspections__grain_sample")
+    # Marks that cannot be read and certificates that had expired are what a check of packages is to find.
+    assert set(packages) <= {
+        "mark_text.ispm15 (warning)",
+        "mark_text.un (warning)",
+        "packing_group.covered (warning)",
+        "certificate_valid_until.at_use (warning)",
+        "border_treatment_code.not_exempt_when_expired (error)",
+        "is_opened_at_port.with_order (warning)",
+    }
+    assert 0 < sum(packages.values()) < 0.05 * world.one("SELECT count(*) FROM inspections__special_package")
     # Numbers misread at the gate are kept and flagged; events of an illegal transition or of a wrong zone are planted.
     assert set(read) <= {"wagon_no.checksum (warning)", "wagon_no.read (warning)"}
     assert set(sent) <= {"step_status.legal_transition (error)", "occurred_at.not_after_known (error)"}
@@ -75,7 +81,7 @@ def test_every_good_row_keeps_every_contract_rule(world):
 def test_every_fed_contract_gets_rows(world):
     fed = {c.id for c in load_contracts().values() if c.feed in FEEDS}
     popped = {f"rail.{c}" for c in ("wagon", "milestone", "radiation", "composition", "inclusion")}
-    assert fed == set(world.broken) | popped | {"inspections.grain_sample"}
+    assert fed == set(world.broken) | popped | {"inspections.grain_sample", "inspections.special_package"}
     assert all(world.one(f"SELECT count(*) FROM {c.replace('.', '__')}") > 0 for c in fed)
 
 

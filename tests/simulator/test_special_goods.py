@@ -6,9 +6,8 @@ import pytest
 @pytest.fixture(scope="module")
 def goods(world):
     """The world with a view of what was planted."""
-    world.sql.execute(
-        f"CREATE OR REPLACE VIEW special_truth AS FROM read_parquet('{world.truth}/special_goods/*.parquet')"
-    )
+    files = [f"{world.truth}/{subject}/*.parquet" for subject in ("grain", "packaging")]
+    world.sql.execute(f"CREATE OR REPLACE VIEW special_truth AS FROM read_parquet({files})")
     return world
 
 
@@ -69,3 +68,36 @@ def test_planted_breaks_of_custody_are_what_the_feeds_show(goods):
     assert shown <= planted  # the others are still on their way
     kinds = {k for (k,) in goods.sql.sql("SELECT DISTINCT kind FROM special_truth").fetchall()}
     assert {"grain_samples", "grain_release_open", "sample_unsealed", "result_of_an_unknown_sample"} <= kinds
+
+
+def test_what_must_stay_closed_goes_unopened_to_its_destination(goods):
+    away, opened, exempt = goods.sql.sql("""
+        SELECT avg((border_treatment_code = 'destination')::INT), avg(is_opened_at_port::INT),
+            count(*) FILTER (border_treatment_code = 'exempt' AND certificate_no IS NULL)
+        FROM inspections__special_package WHERE package_kind = 'sealed'""").fetchone()
+    assert away > 0.85
+    assert opened < 0.12
+    assert exempt == 0  # exemption is for the registered
+
+
+def test_packages_rely_on_certificates_of_the_register(goods):
+    relied, known, same = goods.sql.sql("""
+        SELECT count(DISTINCT p.package_id), count(DISTINCT c.certificate_no), avg((p.trader_id = r.trader_id)::INT)
+        FROM inspections__special_package AS p
+        LEFT JOIN inspections__packaging_certificate AS c USING (certificate_no)
+        LEFT JOIN inspections__packaging_registration AS r ON c.registration_no = r.registration_no
+        WHERE p.certificate_no IS NOT NULL AND p.certificate_valid_until IS NOT NULL""").fetchone()
+    assert relied > 100
+    assert known > 20
+    assert same == 1
+
+
+def test_violations_are_found_later_where_nothing_was_opened(goods):
+    stages = dict(
+        goods.sql.sql("""
+        SELECT violation_stage, count(DISTINCT package_id) FROM inspections__special_package
+        WHERE violation_code IS NOT NULL GROUP BY ALL""").fetchall()
+    )
+    planted = goods.one("SELECT count(*) FROM special_truth WHERE kind = 'package_violation'")
+    assert stages["port"] > 0
+    assert sum(stages.values()) < planted  # some are never found

@@ -1,0 +1,1 @@
+{{ stage('inspections', 'packaging_certificate') }}

@@ -1,0 +1,1 @@
+{{ stage('inspections', 'special_package') }}

@@ -1,0 +1,1 @@
+{{ stage('reference', 'package_type') }}
