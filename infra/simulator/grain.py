@@ -20,6 +20,10 @@ SITE_HOURS = 8.0  # by then the last wagon of a train is done on site: pickup is
 INFESTED, MORE_FINDS, LIVE_INSECTS = 0.14, 0.9, 0.01
 DECISIONS, DECISION_SHARES = np.array(["release_with_conditions", "return", "destroy"]), np.array([0.88, 0.10, 0.02])
 ROUTINE_LABORATORY = 0.04
+CUSTODY_BREAKS = {
+    "sample_unsealed": 0.02, "seal_changed_on_the_way": 0.03, "result_under_another_seal": 0.02,
+    "result_of_an_unknown_sample": 0.02, "result_without_sample": 0.01, "sample_not_received": 0.01,
+}  # fmt: skip
 SCREENED_KG, LABORATORY_KG = (2.5, 3.5), 10.0
 TEXTS = (
     "method_code", "instrument_code", "device_id", "sample_id", "seal_no", "result_code", "decision_code",
@@ -179,15 +183,10 @@ def _samples(rng: np.random.Generator, w: pd.DataFrame, clock: pd.DataFrame) -> 
     s["sample_id"] = "GS-" + w.train_id + "-" + w.position.astype(str).str.zfill(3)
     seal = "SL" + pd.Series(rng.integers(0, 10**8, n)).astype(str).str.zfill(8)
     other = "SL" + pd.Series(rng.integers(0, 10**8, n)).astype(str).str.zfill(8)
-    luck = pd.Series(rng.random(n))
-    kinds = {
-        "sample_unsealed": (luck < 0.012) & w.lab,
-        "seal_changed_on_the_way": luck.between(0.012, 0.03, inclusive="left") & w.lab,
-        "result_under_another_seal": luck.between(0.03, 0.042, inclusive="left") & w.lab,
-        "result_of_an_unknown_sample": luck.between(0.042, 0.054, inclusive="left") & w.lab,
-        "result_without_sample": luck.between(0.054, 0.06, inclusive="left") & w.lab,
-        "sample_not_received": luck.between(0.06, 0.068, inclusive="left") & w.lab,
-    }
+    luck, upto, kinds = pd.Series(rng.random(n)), 0.0, {}
+    for kind, share in CUSTODY_BREAKS.items():
+        kinds[kind] = luck.between(upto, upto + share, inclusive="left") & w.lab
+        upto += share
     bare, changed = kinds["sample_unsealed"], kinds["seal_changed_on_the_way"]
     s["seal_no"] = seal.where(~bare, None)
     s["drawn"], s["sealed"] = clock.sampling_to, clock.sealed.where(~bare)

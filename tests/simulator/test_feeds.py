@@ -46,7 +46,8 @@ def test_every_good_row_keeps_every_contract_rule(world):
     warnings = world.broken["ecommerce.order"].pop("actual_paid.adds_up (warning)")
     read, sent = world.broken.pop("rail.wagon"), world.broken.pop("rail.milestone")
     samples, packages = world.broken.pop("inspections.grain_sample"), world.broken.pop("inspections.special_package")
-    # A seal that changed on the way is kept and flagged.
+    # A laboratory result without sample or seal is planted; a seal that changed on the way is kept and flagged.
+    assert world.broken["inspections.grain_step"].pop("sample_id.of_laboratory (error)", 0) < 10
     assert set(samples) <= {"received_seal_no.as_sealed (warning)"}
     assert 0 < sum(samples.values()) < 0.1 * world.one("SELECT count(*) FROM inspections__grain_sample")
     # Marks that cannot be read and certificates that had expired are what a check of packages is to find.
