@@ -64,6 +64,8 @@ INGESTIONS = (
             "rail_manifests",
             "rail_trains",
             "rail_milestones",
+            "rail_instructions",
+            "rail_instruction_results",
             "rail_orders",
             "rail_radiations",
             "rail_compositions",
@@ -75,14 +77,16 @@ INGESTIONS = (
             "rail.train",
             "rail.wagon",
             "rail.milestone",
+            "rail.instruction",
+            "rail.instruction_result",
             "rail.inspection_order",
             "rail.radiation",
             "rail.composition",
             "rail.inclusion",
             "rail.laboratory_result",
         ),
-        "rail manifests sent before arrival, trains with their wagons, every step of the chain up to closing, and the "
-        "orders, instrument readings and laboratory results of minerals",
+        "rail manifests sent before arrival, trains with their wagons, every step of the chain up to closing, the "
+        "inspection instructions with their answers, and the orders, readings and laboratory results of minerals",
     ),
 )
 

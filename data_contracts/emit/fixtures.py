@@ -211,6 +211,25 @@ def _arrange_package(row: RawRow, rng: random.Random) -> None:
     row.update(dict.fromkeys(("violation_code", "violation_stage", "violation_found_on")))
 
 
+_INSTRUCTED = {"instructed": "09:00:00", "known": "09:00:20", "answer_due": "21:00:00"}
+
+
+def _arrange_instruction(row: RawRow, rng: random.Random) -> None:
+    day = str(row["instructed_at"])[:10]
+    row.update({f"{name}_at": f"{day}T{at}+08:00" for name, at in _INSTRUCTED.items()})
+
+
+def _arrange_instruction_result(row: RawRow, rng: random.Random) -> None:
+    day = str(row["occurred_at"])[:10]
+    row.update(
+        instructed_at=f"{day}T09:00:00+08:00",
+        occurred_at=f"{day}T09:10:00+08:00",
+        known_at=f"{day}T09:10:20+08:00",
+        previous_code="started",
+        answer_code="result",
+    )
+
+
 def _arrange_validation(row: RawRow, rng: random.Random) -> None:
     row.update(
         internal_control_score="-1.0",
@@ -249,6 +268,8 @@ _ARRANGE: dict[str, Callable[[RawRow, random.Random], None]] = {
     "rail.radiation": _arrange_radiation,
     "rail.inclusion": _arrange_inclusion,
     "rail.laboratory_result": _arrange_sample,
+    "rail.instruction": _arrange_instruction,
+    "rail.instruction_result": _arrange_instruction_result,
 }
 
 # Rows that must change more than one value to break one rule only, and those that break a rule between fields.
@@ -487,6 +508,17 @@ _FAULTS: dict[tuple[str, str], dict[str, str | None]] = {
             },
         }.items()
     },
+    ("rail.instruction", "instructed_at.not_after_known"): {"known_at": "2026-01-01T08:00:00+08:00"},
+    ("rail.instruction", "answer_due_at.after_issue"): {"answer_due_at": "2026-01-01T08:00:00+08:00"},
+    ("rail.instruction", "instructed_on.range"): {"instructed_at": "1999-05-01T08:00:00+08:00"},
+    ("rail.instruction_result", "answer_code.legal_transition"): {"previous_code": "accepted"},
+    ("rail.instruction_result", "occurred_at.not_after_known"): {"known_at": "2026-01-01T08:00:00+08:00"},
+    ("rail.instruction_result", "occurred_at.not_before_instruction"): {"instructed_at": "2049-01-01T08:00:00+08:00"},
+    ("rail.instruction_result", "occurred_on.range"): {
+        "instructed_at": "1999-05-01T08:00:00+08:00",
+        "occurred_at": "1999-05-01T08:00:00+08:00",
+    },
+    ("rail.instruction_result", "outcome_code.with_result"): {"outcome_code": None},
 }
 
 

@@ -1,25 +1,33 @@
-"""What ingest costs beside a plain parse of the same files, in the same run on the same machine.
+"""What ingest costs beside a plain parse of the same files, and how soon the rows of a small file can be queried.
 
 ``python -m infra.lake.bench --rows 300000`` writes e-commerce messages (valid ones, every key distinct), parses them
-with DuckDB alone, ingests them into a lake of its own, and prints seconds, CPU seconds and the ratio. Absolute figures
-depend on the machine; the ratio hardly does.
+with DuckDB alone, ingests them into a lake of its own, and prints seconds, CPU seconds and the ratio. Then it lands
+small files one by one while ``follow`` runs, and prints the time from landing to the answer of a query, beside a bare
+append of the same rows by delta-rs. All in the same run on the same machine: absolute figures depend on the machine;
+the ratios hardly do.
 """
 
 import argparse
 import json
+import os
 import resource
+import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from threading import Event, Thread
 
 import duckdb
 import pyarrow as pa
+from deltalake import write_deltalake
 
 from data_contracts import load_contract, load_layouts
-from data_contracts.emit.fixtures import valid_rows
+from data_contracts.emit.fixtures import to_message, valid_rows
+from infra.lake.commit import lake_connection
+from infra.lake.follow import follow
 from infra.lake.ingest import ingest_feed
 from infra.runtime.settings import Settings, get_settings
 
@@ -31,6 +39,7 @@ FEEDS = {
 }
 _TEMPLATES = 1_000
 DAY = "2026-11-20"
+FOLLOWED, ROWS_OF_A_FILE = "rail.instruction_result", 20
 
 
 @dataclass(frozen=True)
@@ -105,10 +114,87 @@ def bench_feed(feed: str, rows: int, settings: Settings) -> FeedBench:
     return FeedBench(feed, rows, round(path.stat().st_size / 1e6, 1), plain, whole)
 
 
+@dataclass(frozen=True)
+class Latency:
+    """Seconds from landing to the answer of a query, over many small files."""
+
+    files: int
+    rows: int
+    follow_median: float
+    follow_p99: float
+    append_median: float
+    append_p99: float
+
+    @property
+    def ratio(self) -> float:
+        """Median of the whole way over the median of a bare append of the same rows."""
+        return self.follow_median / self.append_median
+
+
+def bench_follow(files: int, rows: int, settings: Settings) -> Latency:
+    """Land small files one after the other and wait for each to be queryable; then append the same rows barely.
+
+    Args:
+        files: how many.
+        rows: rows of each.
+        settings: platform settings of a home of its own.
+    """
+    contract = load_contract(FOLLOWED)
+    messages = [to_message(contract, row) for row in valid_rows(contract, rows)]
+    key = contract.field(contract.key[0]).source_field or ""
+    texts = ["".join(json.dumps(m | {key: f"{n}-{i}"}) + "\n" for i, m in enumerate(messages)) for n in range(files)]
+    arrived, stop, ready = Event(), Event(), Event()
+
+    def run() -> None:
+        for _ in follow([contract.feed or ""], settings=settings, stop=stop, progress=lambda _: ready.set()):
+            arrived.set()
+
+    follower = Thread(target=run)
+    follower.start()
+    ready.wait()
+    time.sleep(1)
+    folder = settings.landing / (contract.feed or "") / DAY
+    folder.mkdir(parents=True)
+    whole = []
+    for number, content in enumerate(texts):
+        part = folder / f"{number}.jsonl.part"
+        part.write_text(content, encoding="utf-8")
+        time.sleep(0.05)  # a sender closes, then renames
+        arrived.clear()
+        clock = time.monotonic()
+        os.replace(part, part.with_suffix(""))
+        arrived.wait()
+        whole.append(_answered(settings, settings.silver(contract.id), (number + 1) * rows, clock))
+    stop.set()
+    follower.join()
+    bare, table = [], settings.home / "bare"
+    for number in range(files):
+        clock = time.monotonic()
+        with lake_connection(settings) as connection:
+            read = f"SELECT * FROM read_json('{folder / f'{number}.jsonl'}')"
+            write_deltalake(str(table), connection.sql(read).to_arrow_table(), mode="append")
+        bare.append(_answered(settings, table, (number + 1) * rows, clock))
+    return Latency(files, rows, *_median_and_p99(whole), *_median_and_p99(bare))
+
+
+def _answered(settings: Settings, table: Path, expected: int, since: float) -> float:
+    """Return the seconds until a query counts all rows."""
+    with lake_connection(settings) as connection:
+        found = connection.execute(f"SELECT count(*) FROM delta_scan('{table}')").fetchall()[0][0]
+    if found != expected:
+        raise AssertionError(f"{found} rows can be queried, {expected} were landed")
+    return time.monotonic() - since
+
+
+def _median_and_p99(seconds: list[float]) -> tuple[float, float]:
+    return round(statistics.median(seconds), 3), round(statistics.quantiles(seconds, n=100, method="inclusive")[98], 3)
+
+
 def main() -> None:
     """Run the benchmark and print a table, or JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=300_000, help="rows per feed")
+    parser.add_argument("--files", type=int, default=200, help="small files landed while following")
     parser.add_argument("--feed", choices=sorted(FEEDS), action="append", help="only this feed (may be repeated)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     chosen = parser.parse_args()
@@ -118,9 +204,11 @@ def main() -> None:
 
         create_lake(settings)
         done = [bench_feed(feed, chosen.rows, settings) for feed in chosen.feed or FEEDS]
+        late = bench_follow(chosen.files, ROWS_OF_A_FILE, settings)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     if chosen.json:
-        result = {"feeds": [asdict(one) | {"ratio": round(one.ratio, 1)} for one in done], "peak_mb": round(peak)}
+        feeds = [asdict(one) | {"ratio": round(one.ratio, 1)} for one in done]
+        result = {"feeds": feeds, "follow": asdict(late) | {"ratio": round(late.ratio, 1)}, "peak_mb": round(peak)}
         sys.stdout.write(json.dumps(result, indent=1) + "\n")
         return
     sys.stdout.write(
@@ -131,7 +219,11 @@ def main() -> None:
             f"{one.feed:<20}{one.rows:>10,}{one.megabytes:>8}{one.parse.seconds:>9}{one.parse.cpu_seconds:>7}"
             f"{one.ingest.seconds:>10}{one.ingest.cpu_seconds:>7}{one.ratio:>7.1f}\n"
         )
-    sys.stdout.write(f"total ingest {sum(one.ingest.seconds for one in done):.1f} s, peak memory {peak:,.0f} MB\n")
+    sys.stdout.write(f"total ingest {sum(one.ingest.seconds for one in done):.1f} s, peak memory {peak:,.0f} MB\n\n")
+    sys.stdout.write(f"{'landed to queryable':<36}{'median s':>10}{'p99 s':>8}\n")
+    sys.stdout.write(f"{'follow':<36}{late.follow_median:>10.2f}{late.follow_p99:>8.2f}\n")
+    sys.stdout.write(f"{'bare delta-rs append':<36}{late.append_median:>10.2f}{late.append_p99:>8.2f}\n")
+    sys.stdout.write(f"{late.files} files of {late.rows} rows, ratio of the medians {late.ratio:.1f}\n")
 
 
 if __name__ == "__main__":

@@ -140,6 +140,63 @@ def ingest(
             )
 
 
+@app.command(
+    epilog="Examples:  customs lake follow rail_instructions rail_instruction_results  ·  "
+    "customs lake follow receipts --until-idle 10 --json"
+)
+def follow(
+    feeds: Annotated[list[str], typer.Argument(metavar="FEED...", help="Feed folders in landing, one or more.")],
+    settle: Annotated[
+        float, typer.Option(help="A file written in place is taken when it has not changed for so many seconds.", min=0)
+    ] = 0.5,
+    until_idle: Annotated[
+        float | None, typer.Option(help="End when no file came for so many seconds; default never.", min=0)
+    ] = None,
+    longest: Annotated[float | None, typer.Option("--for", help="End after so many seconds; default never.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per file.")] = False,
+) -> None:
+    """Ingest files as they arrive, a second or two after landing; otherwise exactly what `customs lake ingest` does.
+
+    Only complete files are taken: those renamed into place, and those that have not changed for --settle seconds.
+    Write under a name that starts with a dot or ends in .part, then rename. A file taken too early is read again when
+    it changes.
+
+    A line per file says what became of its rows; refused files are named and the others go on. Ctrl-C or SIGTERM ends
+    after the file in hand. The scheduled ingestion of the same feeds may run beside it: each takes what the other has
+    not, one at a time.
+    """
+    import signal
+    from dataclasses import asdict
+    from threading import Event
+
+    from infra.lake.follow import follow as follow_feeds
+    from infra.runtime.report import RunReport
+
+    stop = Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    with RunReport("lake follow", feeds=feeds) as report:
+        counted = {"files": 0, "rows": 0, "good": 0, "quarantined": 0, "refused": 0}
+        for file in follow_feeds(
+            feeds,
+            settings=get_settings(),
+            stop=stop,
+            settle=settle,
+            until_idle=until_idle,
+            longest=longest,
+            progress=_say,
+        ):
+            counted = {
+                "files": counted["files"] + 1,
+                **{name: counted[name] + getattr(file, name) for name in ("rows", "good", "quarantined")},
+                "refused": counted["refused"] + bool(file.refusal),
+            }
+            report.figures.update(counted)
+            sys.stdout.write((json.dumps(asdict(file)) if as_json else file.line) + "\n")
+            sys.stdout.flush()
+    _say(", ".join(f"{number:,} {name}" for name, number in counted.items()))
+
+
 @app.command(epilog="Example:  customs lake reference")
 def reference(
     day: Annotated[str | None, typer.Option("--date", help="Day folder; default today.")] = None,

@@ -78,7 +78,10 @@ class TableCounts:
 
 @dataclass
 class FeedOutcome:
-    """What one call did for one feed; ``refused`` holds one sentence per file that could not be read."""
+    """What one call did for one feed.
+
+    ``refused`` holds one sentence per file that could not be read, ``entries`` the ledger's rows by file and table.
+    """
 
     feed: str
     files: int = 0
@@ -86,6 +89,7 @@ class FeedOutcome:
     batches: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     tables: dict[str, TableCounts] = field(default_factory=dict)
+    entries: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
@@ -127,6 +131,8 @@ def ingest_feed(
     *,
     settings: Settings | None = None,
     wait: float = 600,
+    settle: float = 0,
+    known: ledger.Known | None = None,
     progress: Callable[[str], None] = _nowhere,
     reached: Callable[[str], None] = _nowhere,
 ) -> FeedOutcome:
@@ -138,6 +144,8 @@ def ingest_feed(
         last: last day folder, inclusive; default the newest.
         settings: platform settings.
         wait: seconds to wait for another command that writes the same tables.
+        settle: leave out files that may still be written: changed in place within this many seconds.
+        known: what the feed's earlier batches hold, where the caller keeps it; default read anew.
         progress: called with one line per step.
         reached: called at each named fault point; tests raise or kill there.
 
@@ -162,7 +170,8 @@ def ingest_feed(
         create_lake(settings, [*known_feeds[feed], ledger.LEDGER])
         with table_locks(settings, [f"feed-{feed}", *known_feeds[feed]], wait):
             _replay_unfinished(settings, known_feeds[feed], outcome, wait, progress, reached)
-            for manifest in _new_batches(settings, feed, landed, outcome, progress, reached):
+            known = known or ledger.Known(settings, feed)
+            for manifest in _new_batches(settings, feed, landed, known, settle, outcome, progress, reached):
                 _commit_batch(settings, manifest, outcome, wait, progress, reached)
     outcome.seconds = time.monotonic() - clock
     return outcome
@@ -197,27 +206,51 @@ def signature(layout: Layout, keys: Mapping[str, Key]) -> str:
     return f"{layout.id}|{versions}" + (f"|{mark}" if mark else "")
 
 
+def unread(
+    settings: Settings, feed: str, landed: Sequence[LandedFile], known: ledger.Known, settle: float = 0
+) -> tuple[list[tuple[LandedFile, os.stat_result]], int, int]:
+    """Return the files no batch has taken, how many were taken before, and how many may still be written.
+
+    A file is complete when its last change was no write (it was renamed into place), or lies ``settle`` seconds back.
+    """
+    known.refresh()
+    current = set(_signatures(settings, feed).values())
+    fresh, taken, unsettled, now = [], 0, 0, time.time()
+    for file in landed:
+        try:
+            stat = file.path.stat()
+        except FileNotFoundError:  # taken away since the folder was read
+            continue
+        mark = (file.name, stat.st_size, stat.st_mtime_ns)
+        if known.stored.get(mark) in current or mark in known.refused:
+            taken += 1
+        elif stat.st_ctime_ns == stat.st_mtime_ns and now - stat.st_ctime < settle:
+            unsettled += 1
+        else:
+            fresh.append((file, stat))
+    return fresh, taken, unsettled
+
+
+def _signatures(settings: Settings, feed: str) -> dict[str, str]:
+    keys = load_keys(settings)
+    return {layout.id: signature(layout, keys) for layout in load_layouts().values() if layout.feed == feed}
+
+
 def _new_batches(
     settings: Settings,
     feed: str,
     landed: Sequence[LandedFile],
+    known: ledger.Known,
+    settle: float,
     outcome: FeedOutcome,
     progress: Callable[[str], None],
     reached: Callable[[str], None],
 ) -> Iterable[Manifest]:
     """Check and seal new files and yield them as recorded batches, each bounded in size."""
-    known = ledger.Known(settings, feed)
-    keys = load_keys(settings)
     layouts = [layout for layout in load_layouts().values() if layout.feed == feed]
-    current = {layout.id: signature(layout, keys) for layout in layouts}
-    fresh = []
-    for file in landed:
-        stat = file.path.stat()
-        mark = (file.name, stat.st_size, stat.st_mtime_ns)
-        if known.stored.get(mark) in current.values() or mark in known.refused:
-            outcome.known += 1
-        else:
-            fresh.append((file, stat))
+    current = _signatures(settings, feed)
+    fresh, taken, _ = unread(settings, feed, landed, known, settle)
+    outcome.known += taken
     for group in _bounded(fresh):
         batch = _seal_group(settings, feed, group, layouts, current, known, outcome, progress)
         if batch is None:
@@ -347,6 +380,7 @@ def _commit_batch(
     reached("after_ledger")
     ledger.finish(settings, manifest)
     outcome.batches.append(manifest.batch_id)
+    outcome.entries += entries
 
 
 def read_again(settings: Settings, manifest: Manifest, contract: Contract, silver: Path, quarantine: Path) -> None:

@@ -134,8 +134,10 @@ def manifests(settings: Settings) -> list[Manifest]:
 def pending(settings: Settings, tables: Sequence[str]) -> list[Manifest]:
     """Return the unfinished batches that touch one of the tables, oldest first."""
     folder = _folder(settings)
-    unfinished = [path for path in sorted(folder.glob("*.json")) if not path.with_suffix(".done").exists()]
-    return [manifest for manifest in map(_read, unfinished) if set(manifest.tables) & set(tables)]
+    # one look at the folder: a follower asks often, and batches are many
+    names = set(os.listdir(folder)) if folder.is_dir() else set()
+    unfinished = sorted(n for n in names if n.endswith(".json") and f"{n.removesuffix('.json')}.done" not in names)
+    return [one for one in (_read(folder / name) for name in unfinished) if set(one.tables) & set(tables)]
 
 
 def finish(settings: Settings, manifest: Manifest) -> None:
@@ -147,12 +149,20 @@ class Known:
     """What a feed's earlier batches hold, to tell new files from those that came before."""
 
     def __init__(self, settings: Settings, feed: str) -> None:
+        self.settings, self.feed, self.read = settings, feed, 0
         self.contents: set[tuple[str, str]] = set()
         self.stored: dict[tuple[str, int, int], str] = {}
         self.refused: set[tuple[str, int, int]] = set()
-        for manifest in manifests(settings):
-            if manifest.feed == feed:
-                self.add(manifest)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take in the batches recorded since the last look."""
+        for path in sorted(_folder(self.settings).glob(f"{'[0-9]' * 8}.json")):
+            if int(path.stem) > self.read:
+                manifest = _read(path)
+                self.read = manifest.sequence
+                if manifest.feed == self.feed:
+                    self.add(manifest)
 
     def add(self, manifest: Manifest) -> None:
         """Take in a batch."""

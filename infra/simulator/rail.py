@@ -21,6 +21,7 @@ from infra.simulator.goods import Goods
 from infra.simulator.grain import SITE_HOURS
 from infra.simulator.identifiers import containers, digits, text
 from infra.simulator.minerals import MineralSource, Note
+from infra.simulator.rail_exchange import WAGONS, exchange
 from infra.simulator.randomness import hashed, stream
 from infra.simulator.scale import Scale
 
@@ -153,26 +154,25 @@ class RailSource:
         """Make the trains that arrive in a period.
 
         Returns:
-            {"rail_trains": (train values, wagon values, offsets, sent), "rail_manifests", "rail_milestones":
-            (values, sent), the same for the feeds of the minerals' inspection, "truth": what was planted}; values are
-            named as in the contracts.
+            {"rail_trains": (train values, wagon values, offsets, sent), the other feeds: (values, sent), "truth": what
+            was planted}; values are named as in the contracts.
         """
         rng = stream(self.seed, "rail", period.stamp)
         out = _Period()
         for arrival, link in self._arrivals(rng, period):
             self._train(rng, out, arrival, link)
         minerals = self.minerals.make(period.stamp, out.minerals)
-        for planted in minerals.pop("planted"):
-            out.plant(*planted)
+        for one in minerals.pop("planted"):
+            out.plant(*one)
+        told = exchange(stream(self.seed, "rail exchange", period.stamp), out.chosen_wagons())
+        planted = pd.concat([pd.DataFrame(out.planted.columns), told.pop("planted")])
         return minerals | {
             "rail_trains": out.trains_and_wagons(),
             "rail_manifests": out.manifest_values(),
             "rail_milestones": out.milestone_values(),
+            **told,
             "truth": pa.table(
-                {
-                    name: pa.array(out.planted.columns[name], pa.string())
-                    for name in ("kind", "contract_id", "subject_id", "detail")
-                }
+                {name: pa.array(planted[name], pa.string()) for name in ("kind", "contract_id", "subject_id", "detail")}
             ),
         }
 
@@ -344,6 +344,7 @@ class RailSource:
             out.plant("manifest_wagon_unseen", "rail.manifest", bill, str(size))
         mass = out.mass(rng, kind, size) if link is None else np.full(size, link.gross / size)
         out.next_masses = mass
+        out.inspected = {"lane": lane, **{f"m{step}": t[f"M{step}"] for step in (7, 8, 9)}} if "M7" in t else {}
         values = {
             "waybill_no": bill,
             "train_id": train,
@@ -369,6 +370,8 @@ class RailSource:
             out.plant("manifest_corrected", "rail.manifest", bill, "declared_mass_kg")
         else:
             out.manifests.add(**values, message_seq=1, sent=sent + 5)
+        out.inspected |= {name: values[name] for name in ("train_id", "waybill_no", "consignee_id", "station_code")}
+        out.inspected |= {"goods_kind": kind, "declaration_no": link.declaration_no if link is not None else None}
         return t, hs6
 
     def _hs6(self, rng: np.random.Generator, kind: str) -> str:
@@ -424,6 +427,8 @@ class RailSource:
                 declared_mass_kg=round(float(declared[i]), 3),
                 weighed_mass_kg=round(float(min(weighed[i], 71_300)), 3),
             )
+            if "m7" in out.inspected and i < WAGONS:
+                out.chosen.add(**out.inspected, position=place, wagon_no=number)
 
 
 def luhn_numbers(body: np.ndarray) -> np.ndarray:
@@ -439,6 +444,7 @@ class _Period:
 
     def __init__(self) -> None:
         self.trains, self.wagons, self.manifests, self.milestones, self.planted = (_Rows() for _ in range(5))
+        self.chosen, self.inspected = _Rows(), dict[str, Any]()
         self.offsets = [0]
         self.minerals: list[Note] = []
         self.next_masses = np.zeros(0)
@@ -535,6 +541,15 @@ class _Period:
         texts = ("wagon_no", "waybill_no", "container_no")
         wagons = {n: pa.array(v, pa.string() if n in texts else None) for n, v in w.items()}
         return header, wagons, np.array(self.offsets), sent
+
+    def chosen_wagons(self) -> pd.DataFrame:
+        """Return the wagons that are to be inspected, one row each."""
+        names = ("train_id", "waybill_no", "consignee_id", "station_code", "goods_kind", "declaration_no", "lane")
+        numbers = dict.fromkeys(("position", "m7", "m8", "m9"), "float64")
+        texts = dict.fromkeys((*names, "wagon_no"), "object")
+        return pd.DataFrame(
+            {n: pd.Series(self.chosen.columns[n], dtype=t) for n, t in (texts | numbers).items()}
+        ).astype({"position": "int64"})
 
     def manifest_values(self) -> tuple:
         """Return (values, sent)."""

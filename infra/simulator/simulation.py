@@ -43,7 +43,8 @@ from infra.simulator.randomness import hashed_below
 from infra.simulator.scale import Scale
 
 MINERAL_FEEDS = ("rail_orders", "rail_radiations", "rail_compositions", "rail_inclusions", "rail_laboratory")
-RAIL_FEEDS = ("rail_trains", "rail_manifests", "rail_milestones", *MINERAL_FEEDS)
+EXCHANGE_FEEDS = ("rail_instructions", "rail_instruction_results")
+RAIL_FEEDS = ("rail_trains", "rail_manifests", "rail_milestones", *EXCHANGE_FEEDS, *MINERAL_FEEDS)
 SPECIAL_GOODS_FEEDS = ("grain_steps", "grain_samples", "special_packages")
 JSON_FEEDS = (
     "declarations",

@@ -60,9 +60,16 @@ def test_every_good_row_keeps_every_contract_rule(world):
         "is_opened_at_port.with_order (warning)",
     }
     assert 0 < sum(packages.values()) < 0.05 * world.one("SELECT count(*) FROM inspections__special_package")
+    answered = world.broken.pop("rail.instruction_result")
     # Numbers misread at the gate are kept and flagged; events of an illegal transition or of a wrong zone are planted.
     assert set(read) <= {"wagon_no.checksum (warning)", "wagon_no.read (warning)"}
     assert set(sent) <= {"step_status.legal_transition (error)", "occurred_at.not_after_known (error)"}
+    assert {rule.split()[0] for rule in answered} <= {
+        "answer_code.legal_transition",
+        "occurred_at.not_after_known",
+        "occurred_at.not_before_instruction",
+    }
+    assert sum(answered.values()) < 0.05 * world.one("SELECT count(*) FROM rail__instruction_result")
     assert 0 < read["wagon_no.checksum (warning)"] < 0.01 * world.one("SELECT count(*) FROM rail__wagon")
     assert 0 < sum(sent.values()) < 0.005 * world.one("SELECT count(*) FROM rail__milestone")
     # Readings keep every rule but the graded ones; a clock that runs ahead is planted on few of them.
@@ -81,7 +88,9 @@ def test_every_good_row_keeps_every_contract_rule(world):
 
 def test_every_fed_contract_gets_rows(world):
     fed = {c.id for c in load_contracts().values() if c.feed in FEEDS}
-    popped = {f"rail.{c}" for c in ("wagon", "milestone", "radiation", "composition", "inclusion")}
+    popped = {
+        f"rail.{c}" for c in ("wagon", "milestone", "radiation", "composition", "inclusion", "instruction_result")
+    }
     assert fed == set(world.broken) | popped | {"inspections.grain_sample", "inspections.special_package"}
     assert all(world.one(f"SELECT count(*) FROM {c.replace('.', '__')}") > 0 for c in fed)
 

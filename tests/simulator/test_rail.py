@@ -70,6 +70,31 @@ def test_misread_wagons_are_in_the_truth_with_their_real_number(rail):
     assert {"duplicate", "out_of_order", "late", "corrected", "missing_event", "wagon_misread"} <= kinds
 
 
+def test_instructions_are_answered_inside_the_inspection(rail):
+    """The railway shunts, then the inspection starts; the port opens containers where they stand."""
+    rail.sql.execute("""
+        CREATE OR REPLACE VIEW answers AS PIVOT (
+          FROM rail__instruction_result
+          WHERE answer_code = 'accepted' OR occurred_at BETWEEN instructed_at AND known_at AND previous_code <> 'result'
+        ) ON answer_code IN ('accepted', 'shunting_done', 'started', 'result') USING min(occurred_at)
+        GROUP BY instruction_id""")
+    orders, answered, in_order, hours, shunted = rail.sql.sql("""
+        SELECT count(*), count(accepted), count(*) FILTER (accepted < started AND started < result),
+               median(epoch(accepted - instructed_at)) / 60,
+               avg((shunting_done IS NULL)::INT) FILTER (recipient_kind = 'port')
+        FROM rail__instruction LEFT JOIN answers USING (instruction_id)""").fetchone()
+    assert orders > 30
+    assert answered > 0.9 * orders
+    assert in_order > 0.85 * orders
+    assert 4 < hours < 14
+    assert shunted == 1
+    outside = rail.one("""
+        SELECT count(*) FROM rail__instruction AS i
+        JOIN latest AS m ON m.subject_id = i.waybill_no AND m.step_code = 'M7'
+        WHERE i.instructed_at NOT BETWEEN m.occurred_at AND m.occurred_at + INTERVAL 20 MINUTE""")
+    assert outside == 0
+
+
 def test_other_feeds_draw_nothing_from_the_rail(tmp_path):
     """Without a single train, declarations, receipts, orders are byte for byte the same."""
     tiny = dataclasses.replace(TINY, declarations_per_year=1_500, lists_per_year=1_500, enterprises=200)

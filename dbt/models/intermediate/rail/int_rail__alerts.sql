@@ -161,3 +161,14 @@ select
     late_days as measured
 from {{ ref('int_rail__complete_due') }}
 where late_days > 0
+union all
+select
+    told.reason,
+    'instruction' as subject_kind,
+    told.subject_id,
+    told.train_id,
+    told.source_system,
+    coalesce(trains.business_date, told.business_date) as business_date,
+    told.measured
+from {{ ref('int_rail__instruction_alerts') }} as told
+left join trains on told.train_id = trains.train_id
