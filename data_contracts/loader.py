@@ -27,10 +27,12 @@ from data_contracts.model import (
     CHECKSUMS,
     DIMENSIONS,
     GRADES,
+    HISTORY_RULE_KINDS,
     LOGICAL_TYPES,
     MASKS,
     PERSONAL_INFORMATION,
     PHYSICAL_TYPES,
+    RULE_KINDS,
     SEVERITIES,
     SHARING_TYPES,
     Contract,
@@ -72,7 +74,14 @@ CONTRACT_PROPERTIES = {"owner", "sharingType"}
 IMPLEMENTATION_KEYS = {
     "expression": {"kind", "sql", "when", "source"},
     "checksum": {"kind", "field", "algorithm", "when", "source"},
+    # no entry of the list (of one kind) valid on the day is the value or, where it begins codes, begins the value
+    "barred": {"kind", "field", "codeList", "entries", "begins", "day", "when", "source"},
+    # the state entered may follow the state left, as the dated list of transitions says
+    "transition": {"kind", "field", "codeList", "day", "source"},
+    # an expression over the row and, as before__<field>, the row whose state it leaves
+    "previous": {"kind", "sql", "source"},
 }
+BEFORE = "before__"
 RECORD_FIELD_KEYS = {"name", "physicalType", "required", "classification", "sourceField", "description"}
 _NAME = re.compile(r"^[a-z][a-z0-9_]*$")
 _VERSION = re.compile(r"^[0-9]+\.[0-9]+\.[0-9]+$")
@@ -323,8 +332,13 @@ def _explicit_rule(raw: Mapping, where: str) -> Rule:
     kind = _one_of(body.get("kind"), set(IMPLEMENTATION_KEYS), where, "rule kind")
     for key in body:
         _one_of(key, IMPLEMENTATION_KEYS[kind], where, "implementation key")
-    if kind == "expression" and not body.get("sql"):
+    if kind in ("expression", "previous") and not body.get("sql"):
         raise ContractError(f"{where}: an expression needs sql; add it.")
+    for key in ("field", "codeList", "day"):
+        if kind in ("barred", "transition") and not body.get(key):
+            raise ContractError(f"{where}: a rule of kind {kind} needs {key}; add it.")
+    if kind in HISTORY_RULE_KINDS and raw.get("severity") != "error":
+        raise ContractError(f"{where}: a rule over the rows of a subject sets rows aside; make its severity error.")
     if kind == "checksum":
         _one_of(body.get("algorithm"), CHECKSUMS, where, "checksum algorithm")
     return Rule(
@@ -338,6 +352,10 @@ def _explicit_rule(raw: Mapping, where: str) -> Rule:
         when=body.get("when"),
         algorithm=body.get("algorithm"),
         source=body.get("source"),
+        code_list=body.get("codeList"),
+        entries=body.get("entries"),
+        begins=bool(body.get("begins", False)),
+        day=body.get("day"),
     )
 
 
@@ -390,8 +408,11 @@ def parse_contract(document: Mapping, name: str, root: Path = ROOT) -> Contract:
         raise ContractError(f"{name}: a field name is used twice (record fields included); rename one.")
     implicit = list(_implicit_rules(fields + added, fed=feed is not None))
     explicit = [_explicit_rule(q, name) for q in table.get("quality") or []]
-    order = {kind: n for n, kind in enumerate(("required", "type", "length", "pattern", "range", "code", "checksum"))}
-    rules = tuple(sorted(implicit + explicit, key=lambda rule: order.get(rule.kind, len(order))))
+    order = {kind: n for n, kind in enumerate(RULE_KINDS)}
+    history = tuple(rule for rule in explicit if rule.kind in HISTORY_RULE_KINDS)
+    rules = tuple(
+        sorted((rule for rule in implicit + explicit if rule not in history), key=lambda rule: order[rule.kind])
+    )
     contract = Contract(
         id=document["id"],
         domain=domain,
@@ -417,6 +438,7 @@ def parse_contract(document: Mapping, name: str, root: Path = ROOT) -> Contract:
             for r in document.get("roles") or []
         ),
         file=name,
+        history=history,
         **_service_levels(document, name),
     )
     _check_references(contract, columns)
@@ -466,7 +488,7 @@ def _check_references(contract: Contract, columns: dict[str, Field]) -> None:
     """Check that whatever a contract mentions exists in it."""
     name = contract.file
     seen: set[str] = set()
-    for rule in contract.rules:
+    for rule in (*contract.rules, *contract.history):
         where = f"{name}, rule {rule.id}"
         if rule.id in seen:
             raise ContractError(f"{where}: the id is used twice; rename one.")
@@ -474,17 +496,22 @@ def _check_references(contract: Contract, columns: dict[str, Field]) -> None:
         used = set().union(*(columns_of(sql, where) for sql in (rule.sql, rule.when) if sql))
         if rule.kind == "checksum":
             used |= {rule.field or "(field missing)"}
+        if rule.kind in ("barred", "transition"):
+            used |= {rule.field or "", rule.day or ""}
+        if rule.kind in HISTORY_RULE_KINDS:
+            used = {column.removeprefix(BEFORE) for column in used}
+            _check_history(contract, rule, used & set(columns), where)
         if unknown := used - set(columns):
             raise ContractError(f"{where}: {', '.join(sorted(unknown))} is no field of {contract.id}; correct it.")
     for f in contract.fields:
         where = f"{name}, field {f.name}"
-        used = columns_of(f.derivation, where) if f.derivation else set()
-        used |= {f.code_day} if f.code_day else set()
+        read = columns_of(f.derivation, where) if f.derivation else set()
+        used = read | {f.code_day} if f.code_day else read
         if unknown := used - set(columns):
             raise ContractError(f"{where}: {', '.join(sorted(unknown))} is no field of {contract.id}; correct it.")
-        if f.derivation and f.required and not all(columns[u].required for u in used):
+        if f.derivation and f.required and not all(columns[u].required for u in read):
             raise ContractError(f"{where}: required, but derived from a field that is not; make that one required.")
-        if f.derivation and any(columns[u].derivation for u in used):
+        if f.derivation and any(columns[u].derivation for u in read):
             raise ContractError(f"{where}: derived from a derived field; write it over read fields.")
         if contract.feed and not f.source_field and not f.derivation:
             raise ContractError(f"{where}: a fed field has a sourceField or a derivation; add one.")
@@ -502,6 +529,18 @@ def _check_references(contract: Contract, columns: dict[str, Field]) -> None:
     for column in (contract.event_time, contract.sequence):
         if column and column not in columns:
             raise ContractError(f"{name}: {column} (eventTime or sequence) is no field of {contract.id}; correct it.")
+
+
+def _check_history(contract: Contract, rule: Rule, used: set[str], where: str) -> None:
+    """Check that the rows of a subject can be put in order and that what is compared is always there, in the clear."""
+    *subject, position = contract.key
+    if not subject or contract.field(position).logical_type != "integer":
+        raise ContractError(f"{where}: the key is the subject and then a whole number, its position; correct the key.")
+    for name in sorted(used):
+        if not contract.field(name).required or contract.field(name).mask == "hmac":
+            raise ContractError(f"{where}: {name} is compared between rows: make it required and not pseudonymised.")
+    if rule.kind == "transition" and contract.field(rule.field or "").code_list is None:
+        raise ContractError(f"{where}: {rule.field} needs a codeList, which says what a state is; add it.")
 
 
 def check_agreement(contracts: Mapping[str, Contract]) -> None:
@@ -546,6 +585,11 @@ def load_contracts(root: Path = ROOT) -> Mapping[str, Contract]:
     """
     contracts = {c.id: c for c in (_load_file(path, root) for path in contract_files(root))}
     for contract in contracts.values():
+        for rule in (*contract.rules, *contract.history):
+            if rule.code_list and rule.code_list not in contracts:
+                raise ContractError(
+                    f"{contract.file}, rule {rule.id}: code list {rule.code_list} has no contract; add it."
+                )
         for f in contract.fields:
             if f.code_list and f.code_list not in contracts:
                 raise ContractError(

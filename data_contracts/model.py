@@ -25,7 +25,9 @@ CATEGORIES = (
 PERSONAL_INFORMATION = ("none", "general", "sensitive")
 SHARING_TYPES = ("unconditional", "conditional", "none")
 MASKS = ("none", "hmac", "redact", "bucket", "first_char", "phone_3_4")
-RULE_KINDS = ("required", "type", "length", "pattern", "range", "code", "checksum", "expression")
+RULE_KINDS = ("required", "type", "length", "pattern", "range", "code", "checksum", "barred", "expression")
+# Judged over the rows of one subject: against the row whose state the row leaves.
+HISTORY_RULE_KINDS = ("transition", "previous")
 CHECKSUMS = ("uscc", "iso6346", "luhn")
 SEVERITIES = ("error", "warning")
 DIMENSIONS = ("accuracy", "completeness", "conformity", "consistency", "coverage", "timeliness", "uniqueness")
@@ -87,6 +89,10 @@ class Rule:
     when: str | None = None
     algorithm: str | None = None
     source: str | None = None
+    code_list: str | None = None
+    entries: str | None = None
+    begins: bool = False
+    day: str | None = None
 
 
 @dataclass(frozen=True)
@@ -126,6 +132,7 @@ class Contract:
     references: tuple[Reference, ...]
     roles: tuple[tuple[str, tuple[str, ...]], ...]
     file: str = dataclass_field(compare=False)
+    history: tuple[Rule, ...] = ()
 
     @property
     def table(self) -> str:

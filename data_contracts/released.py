@@ -17,7 +17,13 @@ from data_contracts.loader import ROOT, load_contracts
 from data_contracts.model import Contract, Field, Reference, Rule
 
 FILE = "released.generated.json"
-_LISTS: dict[str, type] = {"fields": Field, "record_fields": Field, "rules": Rule, "references": Reference}
+_LISTS: dict[str, type] = {
+    "fields": Field,
+    "record_fields": Field,
+    "rules": Rule,
+    "history": Rule,
+    "references": Reference,
+}
 
 
 def released_text(contracts: Iterable[Contract]) -> str:
@@ -67,7 +73,7 @@ def released_contracts(root: Path = ROOT) -> Mapping[str, Contract]:
 def _contract(raw: Mapping[str, Any]) -> Contract:
     values = {name: _tuples(value) for name, value in raw.items()}
     for name, kind in _LISTS.items():
-        values[name] = tuple(kind(**{key: _tuples(one) for key, one in entry.items()}) for entry in raw[name])
+        values[name] = tuple(kind(**{key: _tuples(one) for key, one in entry.items()}) for entry in raw.get(name, ()))
     return Contract(**values)
 
 

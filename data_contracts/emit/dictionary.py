@@ -93,7 +93,7 @@ def _contract(contract: Contract) -> list[str]:
         *(_row(f) for f in contract.fields),
         "",
     ]
-    explicit = [r for r in contract.rules if r.kind in ("expression", "checksum")]
+    explicit = [r for r in contract.rules if r.kind in ("expression", "checksum", "barred")] + list(contract.history)
     if explicit:
         lines += ["Rules beyond type, range and code:", ""]
         for rule in explicit:

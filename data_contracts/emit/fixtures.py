@@ -109,6 +109,26 @@ def _arrange_number(row: RawRow, rng: random.Random) -> None:
     row["declaration_no"] = f"010120261{rng.randint(0, 999999999):09d}"
 
 
+def _arrange_event(row: RawRow, rng: random.Random) -> None:
+    _arrange_number(row, rng)
+    row["event_seq"] = "2"  # what was before is not known, so any state may follow
+
+
+def _arrange_summary(row: RawRow, rng: random.Random) -> None:
+    _arrange_number(row, rng)
+    row.update(credit_rank_code="regular", supervision_mode_code="0110", licence_code="1", dispatch_country_code="DE")
+
+
+def _arrange_summary_item(row: RawRow, rng: random.Random) -> None:
+    _arrange_number(row, rng)
+    row.update(hs6_code="847130", supervision_category_code="8471301000999", origin_country_code="DE")
+
+
+def _arrange_complete_item(row: RawRow, rng: random.Random) -> None:
+    _arrange_number(row, rng)
+    row.update(hs_code="8471301000", supervision_category_code="8471301000999")
+
+
 def _arrange_item(row: RawRow, rng: random.Random) -> None:
     row["hs_code"] = rng.choice(code_list("reference.hs_code")).code + f"{rng.randint(0, 9999):04d}"
     row["customs_value"], row["duty_rate_pct"], row["duty_amount"] = "1000.00", "6.5000", "65.00"
@@ -248,7 +268,11 @@ def _arrange_period(row: RawRow, rng: random.Random) -> None:
 # What relates the fields of a row: after it, every expression rule of the contract holds (a test runs them all).
 _ARRANGE: dict[str, Callable[[RawRow, random.Random], None]] = {
     "declarations.declaration": _arrange_declaration,
-    "declarations.declaration_event": _arrange_number,
+    "declarations.declaration_event": _arrange_event,
+    "declarations.summary_declaration": _arrange_summary,
+    "declarations.summary_item": _arrange_summary_item,
+    "declarations.complete_declaration": _arrange_number,
+    "declarations.complete_item": _arrange_complete_item,
     "declarations.declaration_item": _arrange_item,
     "ecommerce.order": _arrange_order,
     "ecommerce.list": _arrange_list,
@@ -290,6 +314,65 @@ _FAULTS: dict[tuple[str, str], dict[str, str | None]] = {
     ("declarations.declaration", "declared_on.not_in_future"): {"declared_on": "2099-01-01", "declared_at": None},
     ("declarations.declaration_event", "declaration_no.format"): {"declaration_no": "01012026100000001"},
     ("declarations.declaration_event", "occurred_on.range"): {"occurred_at": "1999-05-01T08:00:00+08:00"},
+    ("declarations.declaration_event", "occurred_at.not_after_known"): {"message_at": "2026-01-01T08:00:00+08:00"},
+    ("declarations.summary_declaration", "declaration_no.format"): {"declaration_no": "01012026100000001"},
+    ("declarations.summary_declaration", "summary_on.range"): {
+        "summary_submitted_at": "2100-05-01T08:00:00+08:00",
+        "message_at": "2100-05-01T09:00:00+08:00",
+    },
+    ("declarations.summary_item", "declaration_no.format"): {"declaration_no": "01012026100000001"},
+    ("declarations.summary_item", "summary_on.range"): {"summary_submitted_at": "1999-05-01T08:00:00+08:00"},
+    ("declarations.complete_declaration", "declaration_no.format"): {"declaration_no": "01012026100000001"},
+    ("declarations.complete_declaration", "complete_on.range"): {"complete_submitted_at": "1999-05-01T08:00:00+08:00"},
+    ("declarations.complete_item", "declaration_no.format"): {"declaration_no": "01012026100000001"},
+    ("declarations.complete_item", "complete_on.range"): {"complete_submitted_at": "2100-05-01T08:00:00+08:00"},
+    ("declarations.summary_declaration", "summary_submitted_at.not_after_message"): {
+        "message_at": "2026-01-01T08:00:00+08:00"
+    },
+    ("declarations.complete_declaration", "complete_submitted_at.not_after_message"): {
+        "message_at": "2026-01-01T08:00:00+08:00"
+    },
+    ("declarations.summary_declaration", "credit_rank_code.two_step_rank"): {"credit_rank_code": "dishonest"},
+    ("declarations.summary_declaration", "supervision_mode_code.negative_list"): {"supervision_mode_code": "1210"},
+    ("declarations.summary_declaration", "licence_code.negative_list"): {"licence_code": "P"},
+    ("declarations.summary_declaration", "dispatch_country_code.negative_list"): {"dispatch_country_code": "KP"},
+    ("declarations.summary_declaration", "licence_no.summary_fields"): {"is_controlled": "true", "licence_no": None},
+    ("declarations.summary_declaration", "guarantee_no.summary_fields"): {"is_taxed": "true", "guarantee_no": None},
+    ("declarations.summary_declaration", "container_no.summary_fields"): {
+        "is_containerised": "true",
+        "container_no": None,
+    },
+    ("declarations.summary_item", "hs6_code.negative_list"): {
+        "hs6_code": "100199",
+        "supervision_category_code": "1001990001999",
+    },
+    ("declarations.summary_item", "hs6_code.code"): {
+        "hs6_code": "999999",
+        "supervision_category_code": "9999990000999",
+    },
+    ("declarations.summary_item", "origin_country_code.negative_list"): {"origin_country_code": "KP"},
+    ("declarations.summary_item", "product_qualification.summary_fields"): {
+        "is_inspected": "true",
+        "product_qualification": None,
+    },
+    ("declarations.summary_item", "item_container_no.summary_fields"): {
+        "is_containerised": "true",
+        "is_inspected": "true",
+        "item_container_no": None,
+    },
+    ("declarations.summary_item", "supervision_category_code.of_hs6"): {"supervision_category_code": "8471901000999"},
+    ("declarations.complete_item", "supervision_category_code.hs10_ciq3"): {
+        "supervision_category_code": "8471301009999"
+    },
+    ("declarations.complete_item", "hs_code.pattern"): {"hs_code": "847130100"},
+    ("declarations.complete_item", "supervision_category_code.pattern"): {
+        "supervision_category_code": "84713010009990"
+    },
+    ("declarations.complete_item", "ciq_code.code"): {"supervision_category_code": "8471301000000"},
+    ("declarations.complete_item", "hs6_code.code"): {
+        "hs_code": "9999990000",
+        "supervision_category_code": "9999990000999",
+    },
     ("declarations.declaration_item", "hs_code.ten_digits"): {"hs_code": "010121"},
     ("declarations.declaration_item", "hs_code.pattern"): {"hs_code": "01012"},
     ("declarations.declaration_item", "hs6_code.code"): {"hs_code": "9999990000"},

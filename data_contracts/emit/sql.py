@@ -14,10 +14,13 @@ from sqlglot import expressions as exp
 
 from data_contracts.codes import code_list
 from data_contracts.errors import ContractError
+from data_contracts.loader import BEFORE
 from data_contracts.model import Code, Contract, Field, LayoutTable, Rule
 
 DIALECTS = ("duckdb", "spark")
 RAW_PREFIX = "raw__"
+# What a list of transitions calls the state before the first.
+START = "start"
 
 # Text forms accepted per type. TRY_CAST alone differs between engines: DuckDB reads '5.7' as integer 6, '1_000' as
 # 1000, 'epoch' as a date, and a timestamp without offset in whatever zone the session has.
@@ -288,14 +291,116 @@ def code_sql(field: Field, codes: tuple[Code, ...], day_minimum: date | None = N
     return "(" + " OR ".join(tests) + ")"
 
 
+def _valid_on(code: Code, day: str) -> str:
+    until = f" AND {day} < {_day(code.valid_to)}" if code.valid_to else ""
+    return f"{day} >= {_day(code.valid_from)}{until}"
+
+
+def barred_sql(field: str, codes: tuple[Code, ...], day: str, begins: bool = False) -> str:
+    """Return DuckDB SQL that is FALSE where a value is an entry valid on the row's day.
+
+    Args:
+        field: column name.
+        codes: the dated entries that bar.
+        day: column of the day.
+        begins: an entry bars whatever begins with it: heading 1001 bars 100199.
+    """
+    column = quote(field)
+    tests: dict[tuple[str, int], list[str]] = {}
+    for code in codes:
+        tests.setdefault((_valid_on(code, quote(day)), len(code.code) if begins else 0), []).append(code.code)
+    found = []
+    for (valid, length), values in tests.items():
+        start = f"SUBSTRING({column}, 1, {length})" if length else column
+        found.append(f"({start} IN ({', '.join(map(text, sorted(values)))}) AND {valid})")
+    return f"NOT ({' OR '.join(found)})" if found else "TRUE"
+
+
+def transition_sql(field: str, codes: tuple[Code, ...], day: str) -> str:
+    """Return DuckDB SQL that is TRUE where a state may follow the state before, ``start`` before the first.
+
+    Args:
+        field: column of the state entered; that of the state left is ``before__<field>``.
+        codes: the dated transitions, ``fromCode`` the state left.
+        day: column of the day.
+    """
+    pair = f"({quote(BEFORE + field)} || '>' || {quote(field)})"
+    tests: dict[str, list[str]] = {}
+    for code in codes:
+        tests.setdefault(_valid_on(code, quote(day)), []).append(f"{code.attribute('fromCode')}>{code.code}")
+    found = [f"({pair} IN ({', '.join(map(text, sorted(pairs)))}) AND {valid})" for valid, pairs in tests.items()]
+    return " OR ".join(found) if found else "FALSE"
+
+
+def compared_fields(contract: Contract) -> tuple[str, ...]:
+    """Return the fields the history rules of a contract read from the row before."""
+    found = {rule.field for rule in contract.history if rule.field}
+    for rule in contract.history:
+        columns = sqlglot.parse_one(rule.sql, dialect="duckdb").find_all(exp.Column) if rule.sql else ()
+        found |= {column.name.removeprefix(BEFORE) for column in columns if column.name.startswith(BEFORE)}
+    return tuple(sorted(found))
+
+
+def with_before(contract: Contract, relation: str, also: tuple[str, ...] = (), *, dialect: str = "duckdb") -> str:
+    """Return SQL of a relation with ``before__<field>`` of the row whose state each row leaves.
+
+    The rows of a subject (the key without its last field) are ordered by their position (the last field, from 1). The
+    row before is the last one that entered a state: codes the list marks ``keepsState`` are passed over. Where a
+    position between is missing nothing is known of the state left, and all are NULL; before the first state the
+    state is ``start``.
+
+    Args:
+        contract: contract with history rules.
+        relation: SQL of the rows, in the dialect: key and compared fields, one row per key.
+        also: further columns to bring from the row before, never NULL.
+        dialect: ``duckdb`` or ``spark``.
+    """
+    *subject, position = (quote(name) for name in contract.key)
+    state = next((rule.field for rule in contract.history if rule.kind == "transition"), None)
+    listed = code_list(contract.field(state).code_list or "") if state else ()
+    keeping = sorted({c.code for c in listed if c.attribute("keepsState") == "true"})
+    enters = f"{quote(state or '')} NOT IN ({', '.join(map(text, keeping))})" if keeping else "TRUE"
+    by = f"PARTITION BY {', '.join(subject)} ORDER BY {position}"
+    fields = (*compared_fields(contract), *also)
+
+    def last(column: str) -> str:
+        return (
+            f"LAST_VALUE(CASE WHEN __enters THEN {column} END IGNORE NULLS) "
+            f"OVER ({by} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
+        )
+
+    passed = ", ".join(f"{last(quote(name))} AS {quote('__' + name)}" for name in fields)
+    known = f"{position} - COALESCE(__position, 0) = __place - COALESCE(__place_before, 0)"
+    start = {state: text(START)}
+    before = ", ".join(
+        f"CASE WHEN {known} THEN "
+        + (f"COALESCE({quote('__' + name)}, {start[name]})" if name in start else quote("__" + name))
+        + f" END AS {quote(BEFORE + name)}"
+        for name in fields
+    )
+    sql = f"""
+        SELECT *, {before} FROM (
+          SELECT *, {last(position)} AS __position, {last("__place")} AS __place_before, {passed}
+          FROM (SELECT *, {enters} AS __enters, ROW_NUMBER() OVER ({by}) AS __place FROM __rows) AS placed
+        ) AS passed
+    """
+    if dialect != "duckdb":
+        if dialect not in DIALECTS:
+            raise ContractError(f"There is no SQL dialect '{dialect}'; use one of {', '.join(DIALECTS)}.")
+        sql = sqlglot.transpile(sql, read="duckdb", write=dialect)[0]
+    return sql.replace("__rows", f"({relation}) AS given", 1)
+
+
 def _literal(field: Field, value: object) -> str:
     return f"DATE '{value}'" if field.physical_type == "DATE" else str(value)
 
 
 def _condition(rule: Rule, contract: Contract) -> str:
     """Return the rule's DuckDB condition, before ``when``."""
-    if rule.kind == "expression":
+    if rule.kind in ("expression", "previous"):
         return rule.sql or "TRUE"
+    if rule.kind == "transition":
+        return transition_sql(rule.field or "", code_list(rule.code_list or ""), rule.day or "")
     field = contract.field(rule.field or "")
     column = quote(field.name)
     raw = quote(raw_column(field.name)) if contract.feed and field.source_field else column
@@ -316,18 +421,31 @@ def _condition(rule: Rule, contract: Contract) -> str:
         return code_sql(field, code_list(field.code_list or ""), minimum)
     if rule.kind == "checksum":
         return checksum_sql(field.name, rule.algorithm or "")
+    if rule.kind == "barred":
+        entries = tuple(c for c in code_list(rule.code_list or "") if c.attribute("kind") == rule.entries)
+        return barred_sql(field.name, entries, rule.day or "", rule.begins)
     raise ContractError(f"{contract.file}, rule {rule.id}: kind {rule.kind} cannot be compiled; use a known kind.")
 
 
 @cache
 def rules(contract: Contract, dialect: str = "duckdb") -> tuple[CompiledRule, ...]:
-    """Return every rule of the contract as SQL: required, type, length, pattern, range, code, checksum, expression.
+    """Return every rule on one row as SQL: required, type, length, pattern, range, code, checksum, barred, expression.
 
     A condition that is NULL (an operand is absent or unreadable) is satisfied: absence and type are rules of their own.
     Judge in a SELECT list, not in a WHERE: DuckDB makes hash joins of long code lists there only (100 times faster).
     """
+    return _compiled(contract.rules, contract, dialect)
+
+
+@cache
+def history_rules(contract: Contract, dialect: str = "duckdb") -> tuple[CompiledRule, ...]:
+    """Return the rules over the rows of a subject as SQL, to be judged on the relation ``with_before`` makes."""
+    return _compiled(contract.history, contract, dialect)
+
+
+def _compiled(judged: tuple[Rule, ...], contract: Contract, dialect: str) -> tuple[CompiledRule, ...]:
     compiled = []
-    for rule in contract.rules:
+    for rule in judged:
         sql = _condition(rule, contract)
         if rule.when:
             sql = f"CASE WHEN {rule.when} THEN {sql} END"

@@ -20,12 +20,15 @@ from data_contracts import load_contract, load_layouts
 from data_contracts.emit.sql import (
     CompiledRule,
     cast_expression,
+    compared_fields,
     derivation_expression,
+    history_rules,
     hmac_sha256,
     quote,
     raw_column,
     rules,
     text,
+    with_before,
 )
 from data_contracts.model import Contract, Layout, LayoutTable
 from infra.lake import ledger
@@ -417,6 +420,8 @@ class _Table:
         self.connection = lake_connection(self.settings)
         try:
             self._stage()
+            if self.contract.history:
+                self._judge_history()
             counts, per_file = self._count()
             self.reached(f"judged:{self.contract.id}")
             self._commit_quarantine(counts)
@@ -508,7 +513,9 @@ class _Table:
             f"md5(concat_ws(chr(30), {hashed})) AS record_hash" if f.name == "record_hash" else quote(f.name)
             for f in contract.columns
         )
-        extra = "__file, CASE WHEN __errors IS NOT NULL THEN __text END AS __text, __row_key, __errors, __warnings"
+        # rules over the history come later, and a row they set aside keeps its text too
+        original = "__text" if contract.history else "CASE WHEN __errors IS NOT NULL THEN __text END AS __text"
+        extra = f"__file, {original}, __row_key, __errors, __warnings"
         columns = ", ".join([*(quote(f.name) for f in plain), *masked])
         return f"""
             INSERT INTO staged BY NAME
@@ -533,6 +540,43 @@ class _Table:
               )
             )
         """
+
+    def _judge_history(self) -> None:
+        """Set aside rows that do not fit the rest of their subject's history, in the batch and in the table.
+
+        Each row is compared with the one whose state it leaves. Of a pair that does not fit the later one is set aside,
+        or the earlier one when the later had landed before: what lies in the table always fits. Where a row between is
+        missing nothing is set aside, so no row is lost because another came late.
+        """
+        *subject, _ = (quote(name) for name in self.contract.key)
+        within = ", ".join(subject)
+        days = [rule.day for rule in self.contract.history if rule.day]
+        judged = ", ".join(
+            quote(name) for name in dict.fromkeys([*self.contract.key, *compared_fields(self.contract), *days])
+        )
+        order = "message_at, message_seq, source_file, source_line"
+        rows = f"SELECT {judged}, {order}, rowid AS __staged FROM staged WHERE __errors IS NULL"
+        if DeltaTable(str(self.path)).file_uris():
+            rows += (
+                f" UNION ALL BY NAME SELECT {judged}, {order}, -1 AS __staged "
+                f"FROM {table_view(self.connection, self.path)} "
+                f"SEMI JOIN (SELECT {within} FROM staged WHERE __errors IS NULL) USING ({within})"
+            )
+        keys = ", ".join(quote(name) for name in self.contract.key)
+        latest = (
+            f"SELECT * FROM ({rows}) QUALIFY row_number() OVER "
+            f"(PARTITION BY {keys} ORDER BY {_order('', ' DESC')}, __staged DESC) = 1"
+        )
+        broken = _broken(history_rules(self.contract))
+        self.connection.execute(
+            f"""
+            CREATE TEMP TABLE blamed AS SELECT id, list_sort(list(DISTINCT rule)) AS broken FROM (
+              SELECT CASE WHEN __staged >= 0 THEN __staged ELSE before____staged END AS id, unnest({broken}) AS rule
+              FROM ({with_before(self.contract, latest, ("__staged",))})
+            ) WHERE id >= 0 GROUP BY id
+            """
+        )
+        self.connection.execute("UPDATE staged SET __errors = blamed.broken FROM blamed WHERE staged.rowid = blamed.id")
 
     def _count(self) -> tuple[TableCounts, dict[int, tuple[int, int, int]]]:
         per_file = dict.fromkeys(self.feeding, (0, 0, 0))
@@ -587,7 +631,7 @@ class _Table:
             return
         remove_leftovers(self.aside, self.label)
         words = {f"{f.name}.required": f"{f.name} can be derived." for f in self.contract.derived}
-        words |= {rule.id: rule.description for rule in (*rules(self.contract), *RECORD_FAULTS)}
+        words |= {rule.id: rule.description for rule in (*rules(self.contract), *self.contract.history, *RECORD_FAULTS)}
         self.connection.execute("CREATE TEMP TABLE words (id VARCHAR, words VARCHAR)")
         self.connection.executemany("INSERT INTO words VALUES (?, ?)", [list(item) for item in words.items()])
         select = f"""

@@ -24,6 +24,12 @@ def test_every_rule_of_every_contract_agrees(spark, judge, typed_relation):
         assert [list(r.broken) for r in spark.sql(sql).collect()] == judge(contract, rows), contract.id
 
 
+def test_rules_over_a_history_agree(spark, duck, histories):
+    ours = sorted(duck.execute(histories("duckdb")).fetchall())
+    assert len(ours) >= 9
+    assert sorted(tuple(row) for row in spark.sql(histories("spark")).collect()) == ours
+
+
 def test_casts_agree(spark, duck):
     contract = load_contract("declarations.declaration")
     texts = [

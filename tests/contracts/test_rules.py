@@ -7,7 +7,17 @@ import sqlglot
 
 from data_contracts import code_list, load_contract, load_contracts
 from data_contracts.emit.fixtures import one_fault_rows, valid_rows
-from data_contracts.emit.sql import FORMATS, cast_expression, code_sql, raw_expressions, rules, text, transpile
+from data_contracts.emit.sql import (
+    FORMATS,
+    cast_expression,
+    code_sql,
+    history_rules,
+    raw_expressions,
+    rules,
+    text,
+    transpile,
+    with_before,
+)
 from data_contracts.errors import ContractError
 from data_contracts.layout import load_layouts
 
@@ -83,6 +93,53 @@ def test_golden_sql_of_each_rule_kind(rule_id):
     contract = load_contract("declarations.declaration")
     found = [next(r.sql for r in rules(contract, dialect) if r.id == rule_id) for dialect in ("duckdb", "spark")]
     assert tuple(found) == GOLDEN[rule_id]
+
+
+def test_golden_sql_of_what_is_barred():
+    found = {
+        (c, dialect): next(r.sql for r in rules(load_contract(f"declarations.{c}"), dialect) if r.id == rule)
+        for c, rule in (
+            ("summary_item", "hs6_code.negative_list"),
+            ("summary_declaration", "licence_code.negative_list"),
+        )
+        for dialect in ("duckdb", "spark")
+    }
+    assert "SUBSTRING(\"hs6_code\", 1, 4) IN ('2618', '2619')" in found["summary_item", "duckdb"]
+    assert "SUBSTRING(`hs6_code`, 1, 6) IN ('310210', '310520')" in found["summary_item", "spark"]
+    assert found["summary_declaration", "duckdb"] == (
+        "COALESCE(NOT ((\"licence_code\" IN ('P') AND \"summary_on\" >= DATE '2021-01-01') "
+        "OR (\"licence_code\" IN ('Q1', 't') AND \"summary_on\" >= DATE '2019-08-24')), TRUE)"
+    )
+    assert found["summary_declaration", "spark"] == (
+        "COALESCE(NOT ((`licence_code` IN ('P') AND `summary_on` >= CAST('2021-01-01' AS DATE)) "
+        "OR (`licence_code` IN ('Q1', 't') AND `summary_on` >= CAST('2019-08-24' AS DATE))), TRUE)"
+    )
+
+
+def test_golden_sql_of_rules_over_a_history():
+    contract = load_contract("declarations.declaration_event")
+    duck, spark = ({r.id: r.sql for r in history_rules(contract, dialect)} for dialect in ("duckdb", "spark"))
+    assert list(duck) == ["status_code.legal_transition", "occurred_at.time_order"]
+    assert duck["occurred_at.time_order"] == "COALESCE(occurred_at >= before__occurred_at, TRUE)"
+    assert spark["occurred_at.time_order"] == "COALESCE(occurred_at >= before__occurred_at, TRUE)"
+    assert duck["status_code.legal_transition"].startswith(
+        "COALESCE(((\"before__status_code\" || '>' || \"status_code\") IN ('0>1', "
+    )
+    assert spark["status_code.legal_transition"].startswith(
+        "COALESCE(((`before__status_code` || '>' || `status_code`) IN ('0>1', "
+    )
+    over = "OVER (PARTITION BY {0}declaration_no{0} ORDER BY {0}event_seq{0}"
+    assert over.format('"') in with_before(contract, "SELECT * FROM x")
+    assert over.format("`") in with_before(contract, "SELECT * FROM x", dialect="spark")
+    with pytest.raises(ContractError, match="no SQL dialect 'oracle'"):
+        with_before(contract, "SELECT * FROM x", dialect="oracle")
+
+
+def test_histories_break_what_they_should(duck, histories):
+    found = {key: [] for key in histories.expected}
+    for declaration, seq, rule in duck.execute(histories("duckdb")).fetchall():
+        found[declaration, seq].append(rule)
+    assert found == histories.expected
 
 
 def test_golden_sql_of_checksums_for_spark():

@@ -1,0 +1,1 @@
+{{ stage('declarations', 'complete_item') }}

@@ -1,0 +1,1 @@
+{{ stage('declarations', 'summary_declaration') }}

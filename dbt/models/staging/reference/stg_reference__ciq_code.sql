@@ -1,0 +1,1 @@
+{{ stage('reference', 'ciq_code') }}

@@ -1,0 +1,1 @@
+{{ stage('reference', 'negative_list') }}

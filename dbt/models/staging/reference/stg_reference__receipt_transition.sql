@@ -1,0 +1,1 @@
+{{ stage('reference', 'receipt_transition') }}
