@@ -23,6 +23,7 @@ from infra.simulator.randomness import choose, hashed_below, hashed_uniform, str
 from infra.simulator.receipts import build_receipts
 from infra.simulator.scale import Scale
 from infra.simulator.selection import Selector
+from infra.simulator.two_step import ATTEMPTS, TwoStepSource
 
 FRAUD_SHARE = 0.045
 OFFICE_WEIGHTS = {
@@ -38,6 +39,8 @@ MODE_SHARES = np.array([0.80, 0.09, 0.04, 0.03, 0.03, 0.01])
 INCOTERMS = np.array(["CIF", "FOB", "EXW", "DAP"])
 INCOTERM_FACTOR = np.array([1.0, 0.94, 0.90, 1.03])
 LINE_WEIGHTS = np.array([0.50, 0.20, 0.12, 0.08, 0.06, 0.04])
+# Of 4 to 96 hours before loading: below it an export is declared less than 24 hours before (2.5 %).
+EXPORT_LATE_BELOW = 6.3
 PACKAGES = np.array(["22", "23", "32", "39", "92", "00"])
 
 
@@ -83,6 +86,7 @@ class DeclarationSource:
         self.selector = Selector(world, goods, first, last)
         self.inspector = Inspector(world, self.offices, last, self.end)
         self.expected_per_day = scale.declarations_per_year / 365.25
+        self.two_steps = TwoStepSource(seed, world, goods, first, last)
         self.hs10 = pc.binary_join_element_wise(pa.array(goods.hs6), pa.array(goods.suffix), "")
         self.descriptions = pa.array(goods.name)
 
@@ -177,7 +181,8 @@ class DeclarationSource:
 
         Returns:
             {"declarations": (header values, item values, offsets, sent_at), "corrections": the same, "receipts",
-            "selections", "inspections", "credit_events": (values, sent_at) …, "truth": Arrow table}; values are named
+            "selections", "inspections", "credit_events": (values, sent_at) …, "summary_declarations" and
+            "complete_declarations" like declarations, "truth" and "two_step_truth": Arrow tables}; values are named
             as in the contracts. Messages later than the last simulated day are left out: they have not been sent yet.
         """
         rng = stream(self.seed, "declarations", chunk.name)
@@ -265,10 +270,22 @@ class DeclarationSource:
         z = world.compliance[trader, column]
         advance = is_import & (rng.random(n) < np.where(aeo, 0.35, 0.15))
         two_step = ~advance & is_import & (rng.random(n) < np.where(aeo, 0.25, 0.08))
+        barred = self.two_steps.barred(rank, hs, offsets)
+        attempted = two_step & barred & (stream(self.seed, "attempts", chunk.name).random(n) < ATTEMPTS)
+        two_step = two_step & ~barred
         late = is_import & ~advance & (rng.random(n) < (0.023 * np.exp(-0.75 * z)).clip(0, 0.4))
         lag_hours = np.where(late, rng.uniform(14.2, 40, n) * 24, np.exp(rng.normal(3.9, 0.75, n)).clip(1, 13.5 * 24))
-        lag_hours = np.where(advance, -rng.uniform(2, 72, n), np.where(is_import, lag_hours, -rng.uniform(4, 96, n)))
+        # exports are declared a day and more before loading, few later than that
+        before_loading = rng.uniform(4, 96, n)
+        before_loading = np.where(
+            before_loading < EXPORT_LATE_BELOW,
+            4 + (before_loading - 4) * 20 / (EXPORT_LATE_BELOW - 4),
+            24.05 + (before_loading - EXPORT_LATE_BELOW) * 0.8,
+        )
+        lag_hours = np.where(advance, -rng.uniform(2, 72, n), np.where(is_import, lag_hours, -before_loading))
         arrived = at - (lag_hours * 3600).astype("timedelta64[s]")
+        steps = self.two_steps.steps(chunk, arrived, at)
+        bonded = _bonded_arrivals(stream(self.seed, "bonded area", chunk.name), at, is_import)
 
         numbers = self._numbers(office, day.astype("datetime64[Y]").astype(np.int64) + 1970, is_import)
         dispatch_code = np.where(
@@ -290,6 +307,7 @@ class DeclarationSource:
             "declared_on": pa.array(day),
             "declared_at": at,
             "arrived_at": arrived,
+            "bonded_arrived_at": bonded,
             "supervision_mode_code": pa.array(MODES).take(pa.array(mode)),
             "levy_nature_code": pa.array(np.where(processing, "503", np.where(mode > 3, "299", "101"))),
             "process_type_code": pa.array(np.where(rng.random(n) < 0.985, "M", "P")),
@@ -385,8 +403,23 @@ class DeclarationSource:
         rejected = ~selected.chosen & (rng.random(n) < (0.004 * np.exp(-0.4 * z)).clip(0, 0.05))
         corrected = ~rejected & (rng.random(n) < (0.019 * np.exp(-0.85 * z)).clip(0, 0.4))
         corrected_at = at + seconds((np.exp(rng.normal(3.2, 1.3, n)) * 3600).clip(1800, 35 * 86400))
+        waiting = self.two_steps.waiting(chunk, two_step, arrived, numbers)
         receipts = build_receipts(
-            rng, lot, selected.chosen, inspected, rejected, corrected, corrected_at, self.seed, self.end
+            rng,
+            lot,
+            selected.chosen,
+            inspected,
+            rejected,
+            corrected,
+            corrected_at,
+            self.seed,
+            (self.two_steps.start, self.end),
+            two_step,
+            steps,
+            waiting,
+        )
+        summaries, completes, planted = self.two_steps.messages(
+            chunk, steps, two_step, attempted, rejected, waiting, header, items, offsets, hs, rank
         )
         truth = pa.table(
             {
@@ -414,6 +447,9 @@ class DeclarationSource:
                 rng, header, items, offsets, np.flatnonzero(corrected & (corrected_at < self.end)), corrected_at
             ),
             "receipts": receipts,
+            "summary_declarations": summaries,
+            "complete_declarations": completes,
+            "two_step_truth": planted,
             "selections": (selected.values, selected.values["message_at"]),
             "inspections": inspected.messages,
             "credit_events": inspected.penalties,
@@ -512,6 +548,14 @@ class DeclarationSource:
         header["message_at"] = corrected_at[rows]
         header["message_seq"] = np.full(len(rows), 2)
         return header, items, offsets, corrected_at[rows]
+
+
+def _bonded_arrivals(rng: np.random.Generator, at: np.ndarray, is_import: np.ndarray) -> np.ndarray:
+    """Return when export goods arrived in the bonded area: before they are declared, few after; unknown for imports."""
+    n = len(at)
+    hours = np.exp(rng.normal(np.log(9), 0.8, n)).clip(0.2, 120)
+    arrived = at - seconds(np.where(rng.random(n) < 0.015, -rng.uniform(0.5, 3, n), hours) * 3600)
+    return np.where(is_import, np.datetime64("NaT"), arrived)
 
 
 def _quarter(day: date) -> int:

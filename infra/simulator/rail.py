@@ -69,6 +69,13 @@ STEPS = {
 }
 # Linked declarations: heavier ones do not fit a train, faster ones would be complete before the pickup.
 HEAVIEST, FASTEST_HOURS = 400_000.0, 12.0
+# What the chain takes from the receipts of a linked declaration.
+RECEIPTS = {
+    "summary_at": "1",
+    "pickup_at": "pickup_allowed",
+    "completed_at": "complete_accepted",
+    "released_at": "800",
+}
 COMPLETE_LATE, OPEN_TWO_STEP = 0.03, 0.5
 
 
@@ -141,13 +148,14 @@ class RailSource:
             found[name] = header[name][rows].astype("datetime64[s]").astype(np.int64)
         found["gross"], found["packages"] = header["gross_mass_kg"][rows], header["package_count"][rows]
         receipts, _ = made["receipts"]
-        released = pc.equal(receipts["status_code"], "800").to_numpy(zero_copy_only=False)
         ours = pc.is_in(receipts["declaration_no"], pa.array(found["declaration_no"], pa.string()))
-        hit = np.flatnonzero(released & ours.to_numpy(zero_copy_only=False))
-        when = receipts["occurred_at"][hit].astype("datetime64[s]").astype(np.int64)
-        found["released_at"] = found["declaration_no"].map(
-            dict(zip(receipts["declaration_no"].take(pa.array(hit)).to_pylist(), when.tolist(), strict=True))
-        )
+        for name, status in RECEIPTS.items():
+            is_it = pc.and_(pc.equal(receipts["status_code"], status), ours)
+            hit = np.flatnonzero(is_it.to_numpy(zero_copy_only=False))
+            when = receipts["occurred_at"][hit].astype("datetime64[s]").astype(np.int64)
+            found[name] = found["declaration_no"].map(
+                dict(zip(receipts["declaration_no"].take(pa.array(hit)).to_pylist(), when.tolist(), strict=True))
+            )
         self.known.append(found)
 
     def make(self, period: Period) -> dict[str, Any]:
@@ -207,8 +215,11 @@ class RailSource:
         # M1 to M5: lognormal, median 3.5 h, mean 3.72; 1 % only after arrival
         late = rng.random() < 0.01
         sent = arrival + _lognormal(rng, 0.5, 0.5) * HOUR if late else arrival - _lognormal(rng, 3.5, 0.35) * HOUR
-        departed = min(sent, arrival) - _lognormal(rng, 0.6, 0.3) * HOUR
-        accepted = sent + _lognormal(rng, 6, 0.5) * MINUTE
+        transit, receipt = _lognormal(rng, 0.6, 0.3) * HOUR, _lognormal(rng, 6, 0.5) * MINUTE
+        if link is not None and link.summary_at < arrival:  # the manifest of a summary came before it
+            own = stream(self.seed, "manifest", link.declaration_no)  # the other trains draw what they drew without it
+            sent = link.summary_at - _lognormal(own, 0.9, 0.49) * HOUR - receipt
+        departed, accepted = min(sent, arrival) - transit, sent + receipt
         left_on = business_days(np.array([int(departed)], "datetime64[s]"))[0]
         stamp = str(left_on).replace("-", "")
         self.numbers[stamp] = self.numbers.get(stamp, 0) + 1
@@ -291,6 +302,8 @@ class RailSource:
         lane = "inspection" if held else lane
         # M2 to M3: lognormal, median 0.9 h, 95 % within 2 h
         lodged = (accepted if advance else max(accepted, arrival)) + _lognormal(rng, 0.9, 0.49) * HOUR
+        if link is not None and link.summary_at == link.summary_at:  # known
+            lodged = max(float(link.summary_at), accepted)
         assessed = lodged + _lognormal(rng, 6, 0.6) * MINUTE
         t = {"M3": lodged, "M4": assessed}
         start = max(float(arrival), assessed)
@@ -305,7 +318,8 @@ class RailSource:
         else:
             t["M11"] = start + _lognormal(rng, 2.0 if lane == "green" else 3.2, 0.4) * HOUR
         if link is not None:
-            t["M11"] = max(min(t["M11"], link.declared_at - 600), assessed + 60)
+            t["M11"] = min(t["M11"], link.declared_at - 600) if link.pickup_at != link.pickup_at else link.pickup_at
+            t["M11"] = max(t["M11"], assessed + 60)
         if kind == "grain":
             t["M11"] = max(t["M11"], arrival + SITE_HOURS * HOUR)
         reload = max(rng.normal(11.0, 1.3), 7) if bulk else _lognormal(rng, 4.6, 0.35)
@@ -318,7 +332,7 @@ class RailSource:
         )
         is_open = link is None and rng.random() < OPEN_TWO_STEP and arrival + days * 86_400 > self.end
         if complete:
-            t["M15"] = float(link.declared_at)
+            t["M15"] = float(link.completed_at if link.completed_at == link.completed_at else link.declared_at)
             if link.released_at == link.released_at:  # known
                 t["M12"] = float(link.released_at)
         elif not is_open:

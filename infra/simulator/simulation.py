@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from data_contracts.codes import code_list
 from infra.simulator import canaries
-from infra.simulator.days import DECLARATION_HOURS, ORDER_HOURS, Chunk, chunks, periods
+from infra.simulator.days import DECLARATION_HOURS, ORDER_HOURS, Chunk, Period, chunks, periods
 from infra.simulator.declarations import DeclarationSource
 from infra.simulator.ecommerce import EcommerceSource
 from infra.simulator.enterprises import (
@@ -42,6 +42,8 @@ from infra.simulator.rail import RailSource
 from infra.simulator.randomness import hashed_below
 from infra.simulator.scale import Scale
 
+# A two-step declaration is made when it is complete; what its summary sent lies up to six weeks before.
+BEHIND_FEEDS, BEHIND = ("receipts", "summary_declarations"), timedelta(days=45)
 MINERAL_FEEDS = ("rail_orders", "rail_radiations", "rail_compositions", "rail_inclusions", "rail_laboratory")
 EXCHANGE_FEEDS = ("rail_instructions", "rail_instruction_results")
 RAIL_FEEDS = ("rail_trains", "rail_manifests", "rail_milestones", *EXCHANGE_FEEDS, *MINERAL_FEEDS)
@@ -49,6 +51,8 @@ SPECIAL_GOODS_FEEDS = ("grain_steps", "grain_samples", "special_packages")
 JSON_FEEDS = (
     "declarations",
     "receipts",
+    "summary_declarations",
+    "complete_declarations",
     "selections",
     "inspections",
     "aeo_validations",
@@ -136,7 +140,7 @@ def simulate(request: Request, progress: Callable[[str, int, int], None] | None 
         (
             declarations,
             DECLARATION_HOURS,
-            ("declarations", "receipts", "selections", "inspections", "credit_events"),
+            ("declarations", "complete_declarations", "selections", "inspections", "credit_events"),
             "declarations",
         ),
         (
@@ -150,6 +154,7 @@ def simulate(request: Request, progress: Callable[[str, int, int], None] | None 
         (period, [(t, chunks(period, t[0].expected(period.days), t[1], scale.chunk_rows)) for t in tracks])
         for period in plan
     ]
+    behind: list[tuple[Period, np.datetime64]] = []
     done, total = 0, sum(len(c) for _, parts in work for _, c in parts)
     for period, parts in work:
         for (source, _, feeds, subject), cut in parts:
@@ -159,6 +164,8 @@ def simulate(request: Request, progress: Callable[[str, int, int], None] | None 
                     canaries.plant(made)
                 if source is declarations:
                     rail.notice(made)
+                if "two_step_truth" in made:
+                    truth.add("two_step", chunk, made.pop("two_step_truth"))
                 for name, content in made.items():
                     if name != "truth":
                         _add(writers["declarations" if name == "corrections" else name], content, seed)
@@ -170,6 +177,11 @@ def simulate(request: Request, progress: Callable[[str, int, int], None] | None 
                     progress(f"{subject} {chunk.days[-1]}", done, total)
         for feed in ("enterprises", "aeo_certificates", "aeo_validations", "credit_events"):
             writers[feed].flush(period, cut[-1].until)
+        behind.append((period, cut[-1].until))
+        while behind and (period is plan[-1] or behind[0][0].last + BEHIND < period.last):
+            earlier, until = behind.pop(0)
+            for feed in BEHIND_FEEDS:
+                writers[feed].flush(earlier, until)
     # A train arrives before the declaration that completes it, so trains are made when all declarations are known.
     for period in plan:
         made, chunk = rail.make(period), rail.chunk(period)

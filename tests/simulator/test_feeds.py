@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 from stdnum import iso6346
 from stdnum.cn import ric, uscc
 
+from data_contracts.emit.sql import history_rules, with_before
 from data_contracts.loader import load_contracts
 from infra.simulator import messages
 from infra.simulator.simulation import FEEDS
@@ -81,9 +82,63 @@ def test_every_good_row_keeps_every_contract_rule(world):
         < readings["composition"]["closure_pct.usual (warning)"]
         < 0.08 * world.one("SELECT count(*) FROM rail__composition")
     )
+    # Goods of the negative list tried in two steps are planted.
+    barred = world.broken.pop("declarations.summary_item")
+    assert set(barred) == {"hs6_code.negative_list (error)"}
     assert not {contract: rules for contract, rules in world.broken.items() if rules}
     # Orders that do not add up are planted, a few in a thousand: a warning, no reason for quarantine.
     assert 0 < warnings < 0.01 * world.one("SELECT count(*) FROM ecommerce__order")
+
+
+def test_receipts_follow_the_legal_transitions(world):
+    contract = load_contracts()["declarations.declaration_event"]
+    latest = f"SELECT * FROM {contract.table} QUALIFY row_number() OVER (PARTITION BY declaration_no, event_seq) = 1"
+    for rule in history_rules(contract):
+        assert world.one(f"SELECT count(*) FROM ({with_before(contract, latest)}) WHERE NOT ({rule.sql})") == 0
+    states = "'awaiting_arrival', 'pickup_allowed', 'complete_due', 'complete_returned', 'complete_accepted', 'amended'"
+    assert world.one(f"SELECT count(DISTINCT status_code) FROM {contract.table} WHERE status_code IN ({states})") == 6
+
+
+def test_two_steps_lie_in_order_and_a_complete_declaration_may_wait(world):
+    order, late, waits, other = world.sql.sql("""
+        WITH e AS (SELECT declaration_no, min(occurred_at) FILTER (status_code = '120') AS accepted,
+                          min(occurred_at) FILTER (status_code = 'pickup_allowed') AS pickup,
+                          max(occurred_at) FILTER (status_code = 'complete_accepted') AS complete
+                   FROM declarations__declaration_event GROUP BY 1)
+        SELECT avg((s.summary_submitted_at < accepted AND accepted <= pickup AND pickup < c.complete_submitted_at
+                    AND c.complete_submitted_at < complete)::INT) FILTER (complete IS NOT NULL AND pickup IS NOT NULL),
+               avg((c.complete_submitted_at > d.arrived_at + INTERVAL 14 DAY)::INT),
+               count(*) FILTER (c.declaration_no IS NULL),
+               count(DISTINCT c.declaration_no) FILTER (left(i.hs_code, 6) <> p.hs6_code)
+        FROM declarations__summary_declaration AS s
+        LEFT JOIN declarations__complete_declaration AS c USING (declaration_no)
+        LEFT JOIN declarations__complete_item AS i ON c.declaration_no = i.declaration_no
+        LEFT JOIN declarations__summary_item AS p ON p.declaration_no = i.declaration_no AND p.item_no = i.item_no
+        LEFT JOIN declarations__declaration AS d ON d.declaration_no = s.declaration_no
+        LEFT JOIN e ON e.declaration_no = s.declaration_no""").fetchone()
+    assert order == 1
+    assert 0 < late < 0.08
+    assert waits > 0
+    assert other > 0
+    planted = f"read_parquet('{world.truth}/two_step/*.parquet')"
+    kinds = dict(world.sql.sql(f"SELECT kind, count(*) FROM {planted} GROUP BY kind").fetchall())
+    assert set(kinds) >= {"negative_list_attempt", "complete_waiting", "other_code_in_summary"}
+    assert (
+        world.one(f"""SELECT count(*) FROM {planted} AS p JOIN declarations__complete_declaration USING (declaration_no)
+        WHERE kind = 'complete_waiting'""")
+        == 0
+    )
+
+
+def test_exports_are_declared_from_the_bonded_area_a_day_before_loading(world):
+    late, early, unknown = world.sql.sql("""
+        SELECT avg((declared_at > arrived_at - INTERVAL 24 HOUR)::INT), avg((declared_at < bonded_arrived_at)::INT),
+               count(*) FILTER (bonded_arrived_at IS NULL)
+        FROM declarations__declaration WHERE direction = 'E'""").fetchone()
+    assert 0.01 < late < 0.045
+    assert 0.005 < early < 0.03
+    assert unknown == 0
+    assert world.one("SELECT count(bonded_arrived_at) FROM declarations__declaration WHERE direction = 'I'") == 0
 
 
 def test_every_fed_contract_gets_rows(world):
@@ -91,7 +146,8 @@ def test_every_fed_contract_gets_rows(world):
     popped = {
         f"rail.{c}" for c in ("wagon", "milestone", "radiation", "composition", "inclusion", "instruction_result")
     }
-    assert fed == set(world.broken) | popped | {"inspections.grain_sample", "inspections.special_package"}
+    popped |= {"inspections.grain_sample", "inspections.special_package", "declarations.summary_item"}
+    assert fed == set(world.broken) | popped
     assert all(world.one(f"SELECT count(*) FROM {c.replace('.', '__')}") > 0 for c in fed)
 
 

@@ -45,16 +45,22 @@ def test_declarations_follow_the_manifest_and_trains_leave_in_time(rail):
 
 
 def test_linked_trains_arrive_when_their_declaration_says(rail):
-    linked, at_arrival, at_declaration = rail.sql.sql("""
-        SELECT count(*), avg((t.arrived_at = d.arrived_at)::INT), avg((l.occurred_at = d.declared_at)::INT)
+    linked, at_arrival, at_acceptance, at_summary = rail.sql.sql("""
+        SELECT count(*), avg((t.arrived_at = d.arrived_at)::INT), avg((l.occurred_at = r.complete)::INT),
+        avg((s.M3 = r.summary)::INT)
         FROM latest AS l
+        JOIN chain AS s ON s.chain_id = l.chain_id AND s.subject_id = l.subject_id
+        JOIN (SELECT declaration_no, min(occurred_at) FILTER (status_code = '1') AS summary,
+                     min(occurred_at) FILTER (status_code = 'complete_accepted') AS complete
+              FROM declarations__declaration_event GROUP BY 1) AS r USING (declaration_no)
         JOIN (SELECT declaration_no, any_value(arrived_at) AS arrived_at, any_value(declared_at) AS declared_at
               FROM declarations__declaration GROUP BY 1) AS d USING (declaration_no)
         JOIN (SELECT DISTINCT train_id, arrived_at FROM rail__train) AS t ON t.train_id = l.chain_id
         WHERE l.step_code = 'M15'""").fetchone()
     assert linked > 0
     assert at_arrival == 1
-    assert at_declaration > 0.9  # the others are corrections whose second message has not come yet
+    assert at_acceptance > 0.9  # the others are corrections whose second message has not come yet
+    assert at_summary > 0.9
 
 
 def test_misread_wagons_are_in_the_truth_with_their_real_number(rail):
