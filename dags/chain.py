@@ -20,9 +20,18 @@ class Ingestion:
 INGESTIONS = (
     Ingestion(
         "declarations",
-        ("declarations", "receipts"),
-        ("declarations.declaration", "declarations.declaration_item", "declarations.declaration_event"),
-        "customs declarations with their goods items, and the receipts that tell each step up to release",
+        ("declarations", "summary_declarations", "complete_declarations", "receipts"),
+        (
+            "declarations.declaration",
+            "declarations.declaration_item",
+            "declarations.summary_declaration",
+            "declarations.summary_item",
+            "declarations.complete_declaration",
+            "declarations.complete_item",
+            "declarations.declaration_event",
+        ),
+        "customs declarations with their goods items, both steps of two-step declarations, and the receipts that tell "
+        "each state up to release",
     ),
     Ingestion(
         "ecommerce",

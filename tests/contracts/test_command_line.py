@@ -80,7 +80,7 @@ def test_diff_of_folders_refuses_a_silent_breaking_change(older, tmp_path):
     with pytest.raises(ContractError, match=r"declarations\.declaration; raise 'version'") as caught:
         call("diff", str(older), str(newer))
     assert caught.value.exit_code == 3
-    path.write_text(path.read_text(encoding="utf-8").replace("version: 1.0.0", "version: 2.0.0", 1), encoding="utf-8")
+    path.write_text(path.read_text(encoding="utf-8").replace("version: 1.1.0", "version: 2.0.0", 1), encoding="utf-8")
     assert "breaking" in call("diff", str(older), str(newer))
 
 

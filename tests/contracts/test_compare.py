@@ -20,9 +20,9 @@ def field_of(document: dict, name: str) -> dict:
     return next(p for p in document["schema"][0]["properties"] if p["name"] == name)
 
 
-def verdict(change, version: str = "1.0.0"):
+def verdict(change, version: str = "1.1.0"):
     document = copy.deepcopy(DOCUMENT)
-    document["version"] = "1.0.0"
+    document["version"] = "1.1.0"
     old = load(document)
     change(document)
     document["version"] = version
@@ -51,7 +51,7 @@ def set_property(name: str, prop: str, value: str):
 
 QUALITY = DOCUMENT["schema"][0]["quality"]
 CASES = [
-    ("a new optional field", new_field(False, "1.0.0"), "additive"),
+    ("a new optional field", new_field(False, "1.1.0"), "additive"),
     ("a new field old files are refused for", new_field(False), "breaking"),
     ("a new required field", new_field(True), "breaking"),
     ("a field removed", lambda d: d["schema"][0]["properties"].remove(field_of(d, "bill_no")), "breaking"),
@@ -87,9 +87,9 @@ def test_a_breaking_change_needs_a_major_version():
 
 
 def test_an_additive_change_needs_a_minor_version_and_words_need_none():
-    assert not verdict(new_field(False, "1.0.0")).is_honest
-    assert not verdict(new_field(False, "1.0.0"), "1.0.1").is_honest
-    assert verdict(new_field(False, "1.0.0"), "1.1.0").is_honest
+    assert not verdict(new_field(False, "1.1.0")).is_honest
+    assert not verdict(new_field(False, "1.1.0"), "1.1.1").is_honest
+    assert verdict(new_field(False, "1.1.0"), "1.2.0").is_honest
     assert verdict(CASES[-1][1]).is_honest
 
 
