@@ -361,16 +361,20 @@ def _filter(
             "excluded": [
                 numbers[chart.id]
                 for chart in dashboard.charts()
-                if not has_column(specification.datasets[chart.dataset], entry.column, facts.models)
+                if chart.id in entry.spares
+                or not has_column(specification.datasets[chart.dataset], entry.column, facts.models)
             ],
         },
+        # with it no chart asks before the filter has its first value
+        "requiredFirst": entry.one,
         "controlValues": {
-            "multiSelect": one is None,
-            "enableEmptyFilter": one is not None,
-            "defaultToFirstItem": False,
+            "multiSelect": one is None and not entry.one,
+            "enableEmptyFilter": one is not None or entry.one,
+            "defaultToFirstItem": entry.one,
             "inverseSelection": False,
-            "searchAllOptions": False,
-            "sortAscending": True,
+            # more values than a list is loaded with are searched for on the server
+            "searchAllOptions": entry.one,
+            "sortAscending": not entry.one,
         },
         "cascadeParentIds": [],
         "defaultDataMask": {

@@ -76,7 +76,7 @@ def _dataset(name: str, dataset: Dataset, specification: Specification, models: 
         yield Problem(
             file,
             f"no dbt serving model {dataset.model}",
-            "add it with its YAML under dbt/models/serving or correct the name",
+            "add it with its YAML under dbt/models/serving (or marts, for analysts) or correct the name",
         )
         return
     if dataset.database not in model.roles:
@@ -152,6 +152,8 @@ def _dashboard(
             yield Problem(
                 file, f"filter {entry.name} narrows no chart of the page", "remove it or add a chart it narrows"
             )
+        for spared in set(entry.spares) - {chart.id for chart in dashboard.charts()}:
+            yield Problem(file, f"filter {entry.name} spares {spared}, which is no chart of the page", "remove it")
 
 
 def _chart(

@@ -1,5 +1,9 @@
-"""The dbt serving models as their YAML states them: columns, types, descriptions and the roles that may see them."""
+"""The dbt models of the role files as their YAML states them: columns, types, descriptions, and the roles that may see them.
 
+What managers see is aggregated and lies in serving; what an analyst's page shows row by row may be a mart itself.
+"""
+
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,12 +12,13 @@ import yaml
 from infra.runtime.errors import DataContractError
 from infra.runtime.settings import REPOSITORY
 
-SERVING_FOLDER = REPOSITORY / "dbt" / "models" / "serving"
+MODELS = REPOSITORY / "dbt" / "models"
+FOLDERS = (MODELS / "serving", MODELS / "marts")
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a serving model: DuckDB type and description."""
+    """A column of such a model: DuckDB type and description."""
 
     name: str
     type: str
@@ -22,7 +27,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Model:
-    """A serving model: a table of the role files in ``roles``."""
+    """A serving model or mart: a table of the role files in ``roles``."""
 
     name: str
     description: str
@@ -31,18 +36,19 @@ class Model:
     file: str
 
 
-def load_serving_models(folder: Path = SERVING_FOLDER) -> dict[str, Model]:
-    """Return the serving models by name, read from the YAML beside their SQL.
+def load_serving_models(folders: Iterable[Path] = FOLDERS) -> dict[str, Model]:
+    """Return the serving models and marts by name, read from the YAML beside their SQL.
 
     Raises:
-        DataContractError: the folder has no models, or a file is not readable.
+        DataContractError: the folders have no models, or a file is not readable.
     """
     models: dict[str, Model] = {}
-    for path in sorted([*folder.rglob("*.yml"), *folder.rglob("*.yaml")]):
+    for path in sorted(file for folder in folders for kind in ("*.yml", "*.yaml") for file in folder.rglob(kind)):
+        where = f"dbt/models/{'/'.join(path.parts[-3:])}"
         try:
             content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
         except yaml.YAMLError as error:
-            raise DataContractError(f"{path.name} in dbt/models/serving is not readable YAML: {error}") from error
+            raise DataContractError(f"{where} is not readable YAML: {error}") from error
         for entry in content.get("models") or []:
             meta = (entry.get("config") or {}).get("meta") or entry.get("meta") or {}
             models[entry["name"]] = Model(
@@ -57,8 +63,8 @@ def load_serving_models(folder: Path = SERVING_FOLDER) -> dict[str, Model]:
                     )
                     for column in entry.get("columns") or []
                 },
-                file=f"dbt/models/serving/{path.relative_to(folder)}",
+                file=where,
             )
     if not models:
-        raise DataContractError("dbt/models/serving describes no models: write their YAML, or call this in a checkout.")
+        raise DataContractError("dbt/models describes no models: write their YAML, or call this in a checkout.")
     return models

@@ -274,11 +274,16 @@ class Row(Strict):
 
 
 class Filter(Strict):
-    """A filter of the dashboard: values of one column, for every chart whose dataset has that column."""
+    """A filter of the dashboard: values of one column, for every chart whose dataset has that column.
+
+    ``one`` lets people choose one value and opens with the last in order; charts named in ``spares`` are not narrowed.
+    """
 
     column: str
     name: str
     dataset: str
+    one: bool = False
+    spares: tuple[str, ...] = ()
 
 
 class Dashboard(Strict):

@@ -1,5 +1,5 @@
 -- What the feeds say about the chain, each event in the words of its own feed: milestones, notes, wagons and containers at
--- the gate, and the receipts and inspections of declarations the chain knows.
+-- the gate, orders and readings of minerals, steps of grain, and the receipts and inspections of declarations the chain knows.
 with declarations as (
     select
         declaration_no,
@@ -140,3 +140,79 @@ select
     inspected.source_system
 from inspected
 inner join declarations on inspected.declaration_no = declarations.declaration_no
+{%- for feed, step, scenario in [
+    ('radiation', 'RADIATION', 14), ('composition', 'ELEMENTS', 17), ('inclusion', 'INCLUSION', 18)
+] %}
+union all
+select
+    '{{ feed }}/' || readings.train_id || '/' || readings.position{{ " || '/' || readings.method_code" if feed == 'composition' }} as event_id,
+    readings.train_id as chain_id,
+    {{ scenario }} as scenario_no,
+    'wagon' as subject_kind,
+    readings.train_id || '/' || readings.position as subject_id,
+    '{{ step }}' as step_code,
+    readings.conclusion_code as status,
+    'terminal' as emitter,
+    trains.station_code,
+    readings.read_at as occurred_at,
+    readings.known_at,
+    null as message_no,
+    readings.message_seq,
+    readings.source_system
+from {{ ref('stg_rail__' ~ feed) }} as readings
+left join {{ ref('stg_rail__train') }} as trains on readings.train_id = trains.train_id
+{%- endfor %}
+union all
+select
+    'task/' || order_no as event_id,
+    train_id as chain_id,
+    17 as scenario_no,
+    'consignment' as subject_kind,
+    waybill_no as subject_id,
+    'TASK' as step_code,
+    'ordered' as status,
+    'customs' as emitter,
+    station_code,
+    ordered_at as occurred_at,
+    message_at as known_at,
+    null as message_no,
+    message_seq,
+    source_system
+from {{ ref('stg_rail__inspection_order') }}
+{%- for step, column, emitter in [('SAMPLE', 'drawn_at', 'customs'), ('VERDICT', 'known_at', 'laboratory')] %}
+union all
+select
+    '{{ step | lower }}/' || samples.sample_no as event_id,
+    samples.train_id as chain_id,
+    {{ 20 if step == 'VERDICT' else 19 }} as scenario_no,
+    'wagon' as subject_kind,
+    samples.train_id || '/' || samples.position as subject_id,
+    '{{ step }}' as step_code,
+    {{ 'samples.verdict_code' if step == 'VERDICT' else "'drawn'" }} as status,
+    '{{ emitter }}' as emitter,
+    trains.station_code,
+    samples.{{ column }} as occurred_at,
+    samples.message_at as known_at,
+    null as message_no,
+    samples.message_seq,
+    samples.source_system
+from {{ ref('stg_rail__laboratory_result') }} as samples
+left join {{ ref('stg_rail__train') }} as trains on samples.train_id = trains.train_id
+{%- endfor %}
+union all
+select
+    'grain/' || step_id as event_id,
+    train_id as chain_id,
+    case when step_code in ('decision', 'treatment', 'release') then 22 else 21 end as scenario_no,
+    'wagon' as subject_kind,
+    train_id || '/' || position as subject_id,
+    'GRAIN_' || upper(step_code) as step_code,
+    'ended' as status,
+    case when step_code = 'laboratory' then 'laboratory' else 'customs' end as emitter,
+    station_code,
+    finished_at as occurred_at,
+    message_at as known_at,
+    null as message_no,
+    message_seq,
+    source_system
+from {{ ref('stg_inspections__grain_step') }}
