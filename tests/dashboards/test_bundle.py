@@ -93,6 +93,16 @@ def test_the_source_filter_holds_exactly_one_origin_from_the_start(files):
     assert office["defaultDataMask"]["extraFormData"] == {}
 
 
+def test_a_filter_of_one_opens_with_the_last_and_spares_the_list_it_is_chosen_from(specs, facts):
+    specs.dashboard["filters"][1] |= {"one": True, "spares": ["offices"]}
+    built = bundle.build(specs.load(), facts)
+    office = yaml.safe_load(built["dashboards/clearance.yaml"])["metadata"]["native_filter_configuration"][2]
+    chosen = office["controlValues"]
+    assert (chosen["multiSelect"], chosen["defaultToFirstItem"], chosen["sortAscending"]) == (False, True, False)
+    assert (chosen["enableEmptyFilter"], office["requiredFirst"]) == (True, True)
+    assert 1001 in office["scope"]["excluded"]
+
+
 def test_a_filter_leaves_out_charts_without_its_column(specs, facts, models):
     specs.datasets["totals"] = {
         **specs.datasets["clearance"],

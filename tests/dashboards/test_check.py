@@ -61,6 +61,27 @@ def test_a_calculated_column_counts_as_a_column(specs, models, indicators):
     assert faults(specs, models, indicators) == []
 
 
+def test_a_filter_spares_charts_of_its_page_only(specs, models, indicators):
+    specs.dashboard["filters"][1]["spares"] = ["offices", "nothing"]
+    assert faults(specs, models, indicators) == [
+        "dashboards/clearance.yaml: filter Office spares nothing, which is no chart of the page; remove it."
+    ]
+
+
+def test_a_page_of_analysts_may_stand_on_a_mart_and_one_of_managers_not(specs, models, indicators):
+    specs.datasets["clearance"] |= {"database": "analyst", "model": "fct_declaration"}
+    (fault,) = {fault for fault in faults(specs, models, indicators) if "manager" in fault and "offices" in fault}
+    assert "of the analyst file, which manager may not read" in fault
+    specs.dashboard["roles"] = ["analyst"]
+    assert not [fault for fault in faults(specs, models, indicators) if "may not read" in fault]
+
+
+def test_two_datasets_of_ours_never_stand_on_one_table():
+    """Superset knows a table of a connection once: the second dataset would take the place of the first."""
+    found = [(dataset.database, dataset.model) for dataset in checked_specification().datasets.values()]
+    assert sorted(found) == sorted(set(found))
+
+
 @pytest.mark.parametrize(
     ("sql", "fault"),
     [

@@ -1,5 +1,6 @@
 -- What the feeds say about the chain, each event in the words of its own feed: milestones, notes, wagons and containers at
--- the gate, orders and readings of minerals, steps of grain, and the receipts and inspections of declarations the chain knows.
+-- the gate, orders and readings of minerals, steps of grain and of special packages, and the receipts and inspections of declarations
+-- the chain knows.
 with declarations as (
     select
         declaration_no,
@@ -216,3 +217,30 @@ select
     message_seq,
     source_system
 from {{ ref('stg_inspections__grain_step') }}
+{%- for step, status, column in [
+    ('PACK_DECIDED', 'decided', 'decided_at'), ('PACK_PORT', 'checked', 'port_finished_at'),
+    ('PACK_DESTINATION', 'inspected', 'destination_finished_at')
+] %}
+union all
+select
+    'package/' || package_id || '/{{ step }}' as event_id,
+    train_id as chain_id,
+    {% if step == 'PACK_DESTINATION' -%}
+        24
+    {%- else -%}
+        case when package_kind in ('dangerous_goods', 'lithium', 'gas_cylinder') then 23 else 24 end
+    {%- endif %} as scenario_no,
+    'package' as subject_kind,
+    package_id as subject_id,
+    '{{ step }}' as step_code,
+    '{{ status }}' as status,
+    'customs' as emitter,
+    station_code,
+    {{ column }} as occurred_at,
+    message_at as known_at,
+    null as message_no,
+    message_seq,
+    source_system
+from {{ ref('stg_inspections__special_package') }}
+where {{ column }} is not null
+{%- endfor %}
