@@ -1,4 +1,4 @@
-"""The dbt models of the role files as their YAML states them: columns, types, descriptions, and the roles that may see them.
+"""The dbt models of the role files as their YAML states them: columns, types, descriptions, roles that may see them.
 
 What managers see is aggregated and lies in serving; what an analyst's page shows row by row may be a mart itself.
 """

@@ -1,6 +1,6 @@
 -- What the feeds say about the chain, each event in the words of its own feed: milestones, notes, wagons and containers at
--- the gate, orders and readings of minerals, steps of grain and of special packages, and the receipts and inspections of declarations
--- the chain knows.
+-- the gate, instructions, readings of minerals, steps of grain and of special packages, and the receipts and inspections
+-- of declarations the chain knows.
 with declarations as (
     select
         declaration_no,
@@ -244,3 +244,37 @@ select
 from {{ ref('stg_inspections__special_package') }}
 where {{ column }} is not null
 {%- endfor %}
+union all
+select
+    'instruction/' || instruction_id as event_id,
+    train_id as chain_id,
+    16 as scenario_no,
+    'instruction' as subject_kind,
+    instruction_id as subject_id,
+    'INSTRUCTION' as step_code,
+    'sent' as status,
+    'customs' as emitter,
+    station_code,
+    instructed_at as occurred_at,
+    known_at,
+    message_no,
+    message_seq,
+    source_system
+from {{ ref('stg_rail__instruction') }}
+union all
+select
+    'answer/' || event_id as event_id,
+    train_id as chain_id,
+    16 as scenario_no,
+    'instruction' as subject_kind,
+    instruction_id as subject_id,
+    'ANSWER' as step_code,
+    answer_code as status,
+    emitter,
+    station_code,
+    occurred_at,
+    known_at,
+    message_no,
+    message_seq,
+    source_system
+from {{ ref('stg_rail__instruction_result') }}
