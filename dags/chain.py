@@ -15,6 +15,7 @@ class Ingestion:
     contracts: tuple[str, ...]
     what: str
     reference: bool = False
+    messages: bool = False
 
 
 INGESTIONS = (
@@ -96,6 +97,7 @@ INGESTIONS = (
         ),
         "rail manifests sent before arrival, trains with their wagons, every step of the chain up to closing, the "
         "inspection instructions with their answers, and the orders, readings and laboratory results of minerals",
+        messages=True,
     ),
 )
 

@@ -11,7 +11,7 @@ Takes {what} from landing into Delta silver tables.
 A run with `from_day` takes a range of days (history, or files that came late).
 
 **Reads** `landing/<feed>/<day>/` for {feeds}. **Writes** {contracts}, the quarantine beside each, and the
-sealed raw zone.
+sealed raw zone.{messages}
 
 **If it fails**
 - exit 3: a file was refused (empty, truncated, wrong encoding, unknown columns). `customs lake status` names it and the
@@ -28,6 +28,10 @@ and leaves that day out; without `--reprocess-behavior`, days that have a run ar
 """
 
 
+MESSAGES = """
+Then `customs share send` writes what is new to the outboxes of railways, ports and enterprises, each its own rows."""
+
+
 def make_dag(ingestion: Ingestion) -> DAG:
     """Build the ingestion DAG of one domain."""
     with DAG(
@@ -40,6 +44,7 @@ def make_dag(ingestion: Ingestion) -> DAG:
             first=ingestion.feeds[0],
             feed_words=" ".join(ingestion.feeds),
             domain=ingestion.domain,
+            messages=MESSAGES if ingestion.messages else "",
         ),
         schedule=CronPartitionTimetable("10 6 * * *", timezone="Asia/Shanghai", run_offset=-1, key_format="%Y-%m-%d"),
         # no start_date: with one, unpausing would start the latest day beside the run that brings the history
@@ -60,6 +65,8 @@ def make_dag(ingestion: Ingestion) -> DAG:
             pool=f"lake_{ingestion.domain}",
             outlets=[table(contract) for contract in ingestion.contracts],
         )
+        if ingestion.messages:
+            land >> Door(task_id="send_messages", command="share send", pool="lake_governance")
         if ingestion.reference:
             Door(task_id="load_reference", command="lake reference", pool="lake_reference") >> land
     return dag

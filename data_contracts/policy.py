@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -13,7 +13,24 @@ from data_contracts.model import GRADES, MASKS
 FORMS = ("clear", "masked", "bucketed", "pseudonym", "aggregated", "absent")
 KINDS = ("L1", "L2", "L3", "personal", "L4")
 DECLASSIFY = ("aggregate", "pseudonymise", "generalise")
-_KEYS = {"version", "grades", "roles", "k", "forms", "masks", "purposes", "retention", "declassify"}
+_KEYS = {"version", "grades", "roles", "k", "forms", "masks", "purposes", "retention", "declassify", "messages"}
+_MESSAGE_KEYS = ({"table", "own"}, {"table", "own", "rows", "through", "by"})
+
+
+@dataclass(frozen=True)
+class Message:
+    """Rows of a table that go to a kind of recipient: those whose column ``own`` holds the recipient's code.
+
+    ``own`` lies in the table, or in the table ``through`` joined ``by`` {our column: theirs}; ``rows`` is SQL that
+    narrows them.
+    """
+
+    recipient: str
+    table: str
+    own: str
+    rows: str = "TRUE"
+    through: str | None = None
+    by: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -29,6 +46,7 @@ class Policy:
     grades: Mapping[str, Mapping[str, str]]
     retention: Mapping[str, int]
     declassify: Mapping[str, tuple[str, ...]]
+    messages: tuple[Message, ...]
 
     def form(self, grade: str | None, role: str, personal_information: str = "none") -> str:
         """Return the form in which a role sees a column; ``absent`` for whatever is not known.
@@ -80,7 +98,18 @@ def load_policy(root: Path = ROOT) -> Policy:
         grades=raw["grades"],
         retention=raw["retention"],
         declassify={method: tuple(approvers) for method, approvers in raw["declassify"].items()},
+        messages=tuple(_message(kind, one) for kind, entries in raw["messages"].items() for one in entries),
     )
+
+
+def _message(kind: str, raw: Mapping) -> Message:
+    needed, allowed = _MESSAGE_KEYS
+    if not needed <= set(raw) <= allowed or ("through" in raw) != ("by" in raw):
+        raise ContractError(
+            f"policy.yaml, messages, {kind}: {dict(raw)} is not understood; give table and own, and where needed rows, "
+            "and through together with by."
+        )
+    return Message(kind, **raw)
 
 
 def _exactly(raw: Mapping, wanted: set[str], where: str) -> None:

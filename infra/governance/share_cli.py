@@ -211,6 +211,53 @@ def expire(as_json: AsJson = False) -> None:
     )
 
 
+@app.command(epilog="Examples:  customs share send  ·  customs share send --every 1  ·  customs share send --json")
+def send(
+    every: Annotated[
+        float | None,
+        typer.Option(help="Look again after so many seconds, until Ctrl-C or SIGTERM; default once.", min=0),
+    ] = None,
+    wait: Annotated[float, typer.Option(help="Seconds to wait for another command that sends.")] = 600,
+    as_json: AsJson = False,
+) -> None:
+    """Write to every railway, port and enterprise what is new about its own consignments (acts for nobody).
+
+    Rows and columns follow the policy (messages). Files appear in <data folder>/outbox/<kind>/<code>/ under the next
+    number, whole, each once; a correction is sent again, what was told is not. Every file is an audit event.
+    """
+    import signal
+    from dataclasses import asdict
+    from threading import Event
+
+    from infra.governance import messages
+    from infra.runtime.report import RunReport
+
+    settings, stop = get_settings(), Event()
+    if every is not None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stop.set())
+    files = rows = 0
+    with RunReport("share send") as report:
+        while True:
+            done = messages.send(settings, wait=wait, progress=_say)
+            if done.files or every is None:
+                _told(settings, done, asdict(done) if as_json else None)
+            files, rows = files + done.files, rows + done.rows
+            report.figures.update(asdict(done) | {"files": files, "rows": rows})
+            if every is None or stop.wait(every):
+                return
+
+
+def _told(settings: Settings, done: Any, figures: dict[str, Any] | None) -> None:
+    if figures is not None:
+        typer.echo(json.dumps(figures, indent=1))
+        return
+    told = ", ".join(f"{number} {kind}" for kind, number in sorted(done.recipients.items()))
+    typer.echo(f"{done.rows:,} rows in {done.files:,} files{': ' if told else ''}{told}  ({settings.outbox})")
+    for kind, number in sorted(done.unaddressed.items()):
+        typer.echo(f"  {number:,} rows for the {kind} name nobody who could receive them: correct them at their source")
+
+
 @app.command("list", epilog="Examples:  customs share list  ·  customs share list --all --json")
 def list_(
     every: Annotated[bool, typer.Option("--all", help="Also what is refused, expired or revoked.")] = False,

@@ -89,6 +89,11 @@ class Settings(BaseSettings):
         return self.home / "serving"
 
     @property
+    def outbox(self) -> Path:
+        """Messages to those whom a consignment concerns: ``<kind>/<code>/<number>.jsonl``."""
+        return self.home / "outbox"
+
+    @property
     def reports(self) -> Path:
         """Run reports (JSON) of every command."""
         return self.home / "reports"
