@@ -90,3 +90,15 @@
         when {{ hours }} is not null then {{ release_hours_class(hours) }}
     end
 {%- endmacro %}
+
+{% macro grain_result_words(column) -%}
+    case {{ column }} when 'clean' then 'Clean' when 'suspect' then 'Suspect' when 'find' then 'Find' end
+{%- endmacro %}
+
+{% macro package_kind_words(column) -%}
+    case {{ column }}
+        when 'wood' then 'Wood packaging' when 'dangerous_goods' then 'Dangerous goods'
+        when 'lithium' then 'Lithium batteries' when 'gas_cylinder' then 'Gas cylinders'
+        when 'sealed' then 'Must stay closed' else 'Not stated'
+    end
+{%- endmacro %}
