@@ -20,6 +20,7 @@ pytestmark = [pytest.mark.services, pytest.mark.timeout(3000)]
 
 DASHBOARDS = {
     "Clearance", "Cross-border e-commerce", "Inspections", "Enterprises and AEO", "Railway chain", "One train",
+    "Special goods",
     "Data stewardship",
 }  # fmt: skip
 MODELS = {"declaration_risk", "enterprise_risk", "aeo_candidate"}
