@@ -377,10 +377,11 @@ def _(chart: Listing, dataset: Dataset) -> dict[str, Any]:
         "show_cell_bars": False,
         "allow_render_html": True,
         "table_timestamp_format": "%Y-%m-%d %H:%M",
-        # by the names columns of days have
+        # by the names columns of days and of measured hours have
         "column_config": {
             name: {"d3TimeFormat": "%Y-%m-%d"} for name in chart.columns if name.endswith(("_date", "_on", "_day"))
-        },
+        }
+        | {name: {"d3NumberFormat": ",.1f"} for name in chart.columns if "hours" in name or name == "measured"},
     }
 
 

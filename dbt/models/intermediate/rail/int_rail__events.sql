@@ -1,13 +1,28 @@
 -- What the feeds say about the chain, each event in the words of its own feed: milestones, notes, wagons and containers at
--- the gate, instructions, readings of minerals, steps of grain and of special packages, and the receipts and inspections
--- of declarations the chain knows.
-with declarations as (
+-- the gate, instructions, readings of minerals, steps of grain and of special packages, and both steps, receipts
+-- and inspections of declarations the chain knows.
+with linked as (
+    select
+        declaration_no,
+        train_id,
+        station_code
+    from {{ ref('int_rail__milestones') }}
+    where declaration_no is not null
+    union all
+    select
+        summaries.declaration_no,
+        manifests.train_id,
+        manifests.station_code
+    from {{ ref('stg_declarations__summary_declaration') }} as summaries
+    inner join {{ ref('stg_rail__manifest') }} as manifests on summaries.bill_no = manifests.waybill_no
+),
+
+declarations as (
     select
         declaration_no,
         any_value(train_id) as chain_id,
         any_value(station_code) as station_code
-    from {{ ref('int_rail__milestones') }}
-    where declaration_no is not null
+    from linked
     group by declaration_no
 ),
 
@@ -109,10 +124,18 @@ union all
 select
     'receipt/' || receipts.declaration_no || '/' || receipts.event_seq as event_id,
     declarations.chain_id,
-    28 as scenario_no,
+    case
+        when states.declaration_state in ('drafted', 'submitted', 'accepted', 'amended', 'cancelled') then 7
+        when states.declaration_state = 'accepted_awaiting_arrival' then 6
+        when states.declaration_state = 'documents_required' then 8
+        when states.declaration_state in ('tax_paid', 'guaranteed') then 9
+        when states.declaration_state in ('inspection_ordered', 'inspected') then 16
+        when states.declaration_state in ('pickup_allowed', 'released') then 25
+        else 28
+    end as scenario_no,
     'declaration' as subject_kind,
     receipts.declaration_no as subject_id,
-    'S' || receipts.status_code as step_code,
+    'RECEIPT' as step_code,
     receipts.status_code as status,
     'single_window' as emitter,
     declarations.station_code,
@@ -123,6 +146,8 @@ select
     receipts.source_system
 from {{ ref('stg_declarations__declaration_event') }} as receipts
 inner join declarations on receipts.declaration_no = declarations.declaration_no
+left join {{ ref('stg_reference__receipt_status') }} as states
+    on {{ valid_on('states', 'receipts.status_code', 'receipts.occurred_on') }}
 union all
 select
     'inspection/' || inspected.event_id as event_id,
@@ -278,3 +303,26 @@ select
     message_seq,
     source_system
 from {{ ref('stg_rail__instruction_result') }}
+{%- for step, table, column, scenario in [
+    ('SUMMARY', 'summary_declaration', 'summary_submitted_at', 7),
+    ('COMPLETE', 'complete_declaration', 'complete_submitted_at', 28)
+] %}
+union all
+select
+    '{{ step | lower }}/' || submitted.declaration_no as event_id,
+    declarations.chain_id,
+    {{ scenario }} as scenario_no,
+    'declaration' as subject_kind,
+    submitted.declaration_no as subject_id,
+    '{{ step }}' as step_code,
+    'submitted' as status,
+    'declarant' as emitter,
+    declarations.station_code,
+    submitted.{{ column }} as occurred_at,
+    submitted.message_at as known_at,
+    null as message_no,
+    submitted.message_seq,
+    submitted.source_system
+from {{ ref('stg_declarations__' ~ table) }} as submitted
+inner join declarations on submitted.declaration_no = declarations.declaration_no
+{%- endfor %}

@@ -17,7 +17,7 @@ joined as (
         events.subject_kind,
         events.subject_id,
         events.step_code,
-        coalesce(steps.name, events.step_code) as step,
+        coalesce('Receipt: ' || lower(receipts.name), steps.name, events.step_code) as step,
         events.status,
         events.emitter,
         coalesce(stations.name, events.station_code) as station,
@@ -31,10 +31,12 @@ joined as (
         steps.business_step,
         steps.disposition,
         steps.transport_status,
-        steps.processing_indicator
+        coalesce(receipts.processing_indicator, steps.processing_indicator) as processing_indicator
     from dated as events
     left join {{ ref('stg_reference__rail_step') }} as steps
         on {{ valid_on('steps', 'events.step_code', 'events.business_date') }}
+    left join {{ ref('stg_reference__receipt_status') }} as receipts
+        on events.step_code = 'RECEIPT' and {{ valid_on('receipts', 'events.status', 'events.business_date') }}
     left join {{ ref('stg_reference__rail_scenario') }} as scenarios
         on {{ valid_on('scenarios', 'cast(events.scenario_no as varchar)', 'events.business_date') }}
     left join {{ ref('stg_reference__rail_station') }} as stations
