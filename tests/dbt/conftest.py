@@ -1,5 +1,8 @@
 """A lake small enough to count by hand, and the datasets built from it: once empty, once filled."""
 
+import json
+import os
+import shutil
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
@@ -10,7 +13,7 @@ from deltalake import write_deltalake
 
 from data_contracts import load_contract
 from data_contracts.emit.delta import arrow_schema
-from infra.lake.commit import create_lake
+from infra.lake.commit import create_lake, table_locks
 from infra.lake.datasets import Outcome, build, run_dbt
 from infra.lake.datasets import _outcome as read_outcome
 from infra.runtime.settings import Settings
@@ -341,10 +344,20 @@ class Built:
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory) -> Built:
-    settings = Settings(home=tmp_path_factory.mktemp("h"))
-    create_lake(settings)
-    # unit tests need the relations they stand in for, even empty
-    run_dbt(["build", "--exclude-resource-type", "test"], settings)
-    empty = read_outcome(settings)
-    fill(settings)
-    return Built(settings, empty, build(None, settings))
+    """Datasets of an own home, copied from what the first of several test processes built."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    first = Settings(home=shared / "datasets")
+    outcomes = first.home / "outcomes.json"
+    with table_locks(first, ["datasets"], wait=600):
+        if not outcomes.exists():
+            create_lake(first)
+            # unit tests need the relations they stand in for, even empty
+            run_dbt(["build", "--exclude-resource-type", "test"], first)
+            empty = read_outcome(first)
+            fill(first)
+            outcomes.write_text(json.dumps([empty.nodes, build(None, first).nodes]))
+    own = Settings(home=tmp_path_factory.mktemp("h"))
+    shutil.copytree(first.home, own.home, dirs_exist_ok=True)
+    return Built(own, *(Outcome(nodes) for nodes in json.loads(outcomes.read_text())))
