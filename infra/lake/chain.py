@@ -35,7 +35,8 @@ _SHOWN = """
           FROM fct_rail_wagon AS w WHERE w.train_id = train.train_id) AS one) AS wagons,
       (SELECT list(one ORDER BY severity DESC, title, subject_id) FROM (
           SELECT severity, title, subject_kind, subject_id, measured, rule_basis, is_recalled
-          FROM fct_rail_alert AS a WHERE a.train_id = train.train_id) AS one) AS alerts,
+          FROM (FROM fct_rail_alert UNION ALL BY NAME FROM fct_special_goods_alert) AS a
+          WHERE a.train_id = train.train_id) AS one) AS alerts,
       (SELECT list(one ORDER BY deadline_on, subject_id) FROM (
           SELECT limit_kind, subject_id, waybill_no, deadline_on, fulfilled_on, limit_state, days_left, late_days,
                  late_fee_amount

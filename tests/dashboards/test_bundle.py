@@ -203,7 +203,7 @@ def test_a_list_shows_rows_with_links_and_asks_for_no_groups(specs, facts):
         "kind": "list",
         "title": "Which offices?",
         "dataset": "clearance",
-        "columns": ["business_date", "short_office"],
+        "columns": ["business_date", "short_office", "release_hours"],
         "sort_by": "duty",
         "descending": True,
         "width": 6,
@@ -211,7 +211,10 @@ def test_a_list_shows_rows_with_links_and_asks_for_no_groups(specs, facts):
     built = yaml.safe_load(bundle.build(specs.load(), facts)["charts/clearance/offices.yaml"])
     assert built["params"]["allow_render_html"] is True
     assert built["params"]["order_by_cols"] == ['["duty", false]']
-    assert built["params"]["column_config"] == {"business_date": {"d3TimeFormat": "%Y-%m-%d"}}
+    assert built["params"]["column_config"] == {
+        "business_date": {"d3TimeFormat": "%Y-%m-%d"},
+        "release_hours": {"d3NumberFormat": ",.1f"},
+    }
     (query,) = json.loads(built["query_context"])["queries"]
     assert "metrics" not in query
     assert (query["columns"], query["orderby"]) == (["business_date", "short_office"], [["duty", False]])

@@ -13,7 +13,8 @@ from infra.runtime import audit
 from infra.runtime.errors import BadArgumentsError
 from infra.runtime.settings import REPOSITORY, Settings
 
-MARTS = REPOSITORY / "dbt" / "models" / "marts" / "rail" / "_rail__marts.yml"
+MARTS = REPOSITORY / "dbt" / "models" / "marts"
+KNOWN = (MARTS / "rail" / "_rail__marts.yml", MARTS / "inspections" / "_special_goods__marts.yml")
 TRAINS = [
     # pass, number, station, day, stay, abnormal wagons, alerts, manifest late, overdue
     ("20260429-75001", "20260430091500", "75001", "Khorgos", "2026-04-30", 17.0, 2, 4, True, 1),
@@ -35,7 +36,7 @@ def home(tmp_path) -> Settings:
     path.parent.mkdir(parents=True)
     with duckdb.connect(str(path)) as connection:
         connection.execute("CREATE SCHEMA mart")
-        for model in yaml.safe_load(MARTS.read_text())["models"]:
+        for model in [one for path in KNOWN for one in yaml.safe_load(path.read_text())["models"]]:
             columns = ", ".join(f"{column['name']} {column['data_type']}" for column in model["columns"])
             connection.execute(f"CREATE TABLE mart.{model['name']} ({columns})")
         for train_id, pass_id, number, station, day, stay, wagons, alerts, late, overdue in TRAINS:
@@ -61,6 +62,7 @@ def home(tmp_path) -> Settings:
                 is_abnormal=finding is not None, **first,
             )  # fmt: skip
         put(connection, "fct_rail_alert", severity="Check", title="Late", subject_id="B1", measured=1.5, **first)
+        put(connection, "fct_special_goods_alert", severity="Severe", title="Live pest", subject_id="P1", **first)
         put(connection, "fct_time_limit", limit_kind="Complete declaration", subject_id="B1", late_days=3, **first)
         put(connection, "fct_time_limit", limit_kind="Complete declaration", subject_id="other", train_id="another")
     return settings
@@ -94,7 +96,7 @@ def test_one_train_is_found_by_name_or_pass_with_all_that_is_about_it(home, name
     steps = [(m["step_no"], m["consignments"], m["hours_since_previous"]) for m in one["milestones"]]
     assert steps == [(1, 2, None), (5, 1, 1.0), (12, 2, 1.5)]
     assert [(w["position"], w["findings"]) for w in one["wagons"]] == [(1, None), (2, "Misread"), (3, "Unread")]
-    assert [a["title"] for a in one["alerts"]] == ["Late"]
+    assert [a["title"] for a in one["alerts"]] == ["Live pest", "Late"]
     assert [limit["subject_id"] for limit in one["time_limits"]] == ["B1"]
     assert [c["waybill_no"] for c in one["consignments"]] == ["B1", "B2"]
 
