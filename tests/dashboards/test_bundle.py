@@ -217,7 +217,10 @@ def test_a_list_shows_rows_with_links_and_asks_for_no_groups(specs, facts):
     }
     (query,) = json.loads(built["query_context"])["queries"]
     assert "metrics" not in query
-    assert (query["columns"], query["orderby"]) == (["business_date", "short_office"], [["duty", False]])
+    assert (query["columns"], query["orderby"]) == (
+        ["business_date", "short_office", "release_hours"],
+        [["duty", False]],
+    )
 
 
 def test_a_figure_is_red_above_zero(specs, facts):
