@@ -60,6 +60,13 @@ def party_columns(contract: Contract, policy: Policy) -> dict[str, str]:
     return found
 
 
+def versions(settings: Settings) -> dict[str, int]:
+    """Return {table: version} of the tables messages are made from, as far as they exist: the same, nothing is new."""
+    wanted = {name for one in load_policy().messages for name in (one.table, one.through) if name}
+    paths = {name: str(settings.silver(name)) for name in sorted(wanted)}
+    return {name: DeltaTable(path).version() for name, path in paths.items() if DeltaTable.is_deltatable(path)}
+
+
 def send(
     settings: Settings,
     *,
@@ -134,7 +141,14 @@ def _finish(settings: Settings) -> int:
 
 def _collect(connection: duckdb.DuckDBPyConnection, settings: Settings, policy: Policy, sent: Sent) -> None:
     """Create ``fresh``: what every recipient was not told yet, with the number of the file it will be in."""
-    parts = [_select(connection, settings, policy, one) for one in policy.messages if _there(settings, one)]
+    # one version of each table: its railway and its enterprise hear of a row in the same call
+    tables = {
+        name: f"delta_scan({text(str(settings.silver(name)))}, version={version})"
+        for name, version in versions(settings).items()
+    }
+    parts = [
+        _select(tables, policy, one) for one in policy.messages if {one.table, one.through or one.table} <= set(tables)
+    ]
     nothing = (
         "SELECT NULL::VARCHAR AS addressee_kind, NULL::VARCHAR AS addressee_code, NULL::VARCHAR AS contract_id, "
         "NULL::VARCHAR AS row_key, NULL::TIMESTAMPTZ AS said_at, NULL::VARCHAR AS content WHERE FALSE"
@@ -164,12 +178,7 @@ def _collect(connection: duckdb.DuckDBPyConnection, settings: Settings, policy: 
     )
 
 
-def _there(settings: Settings, message: Message) -> bool:
-    tables = [message.table, *([message.through] if message.through else [])]
-    return all(DeltaTable.is_deltatable(str(settings.silver(table))) for table in tables)
-
-
-def _select(connection: duckdb.DuckDBPyConnection, settings: Settings, policy: Policy, message: Message) -> str:
+def _select(tables: dict[str, str], policy: Policy, message: Message) -> str:
     """Return SQL of the rows of a table that concern a kind of recipient, each as the line it is told in."""
     contract = load_contract(message.table)
     shown = ", ".join(f"{text(name)}: {sql}" for name, sql in party_columns(contract, policy).items())
@@ -179,7 +188,7 @@ def _select(connection: duckdb.DuckDBPyConnection, settings: Settings, policy: P
     rows = (
         f"SELECT concat_ws('|', {key}) AS __key, {quote(contract.event_time or contract.key[0])} AS __said_at, "
         f"CAST(to_json({{'table': {text(contract.id)}, 'row': {{{shown}}}}}) AS VARCHAR) AS __content{ours}{joined} "
-        f"FROM {table_view(connection, settings.silver(contract.id))} WHERE {message.rows}"
+        f"FROM {tables[contract.id]} WHERE {message.rows}"
     )
     if message.through:
         theirs = load_contract(message.through)
@@ -187,7 +196,7 @@ def _select(connection: duckdb.DuckDBPyConnection, settings: Settings, policy: P
         owner = quote(theirs.field(message.own).name)
         rows = (
             f"SELECT mine.*, other.{owner} AS __owner FROM ({rows}) AS mine "
-            f"JOIN {table_view(connection, settings.silver(theirs.id))} AS other ON {pairs}"
+            f"JOIN {tables[theirs.id]} AS other ON {pairs}"
         )
     return (
         f"SELECT {text(message.recipient)} AS addressee_kind, __owner AS addressee_code, {text(contract.id)} AS "

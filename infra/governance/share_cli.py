@@ -236,14 +236,16 @@ def send(
     if every is not None:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
-    files = rows = 0
+    files, rows, seen = 0, 0, None
     with RunReport("share send") as report:
         while True:
-            done = messages.send(settings, wait=wait, progress=_say)
-            if done.files or every is None:
-                _told(settings, done, asdict(done) if as_json else None)
-            files, rows = files + done.files, rows + done.rows
-            report.figures.update(asdict(done) | {"files": files, "rows": rows})
+            now = messages.versions(settings)
+            if now != seen:
+                done, seen = messages.send(settings, wait=wait, progress=_say), now
+                if done.files or every is None:
+                    _told(settings, done, asdict(done) if as_json else None)
+                files, rows = files + done.files, rows + done.rows
+                report.figures.update(asdict(done) | {"files": files, "rows": rows})
             if every is None or stop.wait(every):
                 return
 

@@ -159,6 +159,20 @@ def test_nothing_is_told_twice_and_a_correction_is_told_again(lake):
     assert [line[0] for line in told(lake)["railway/CN01"] if line[2] == "IN-0"] == [1, 2, 3, 4]
 
 
+def test_one_call_tells_everybody_of_the_same_rows(lake, monkeypatch):
+    """An ingestion that commits while messages are made is told wholly by the next call."""
+    messages.send(lake)
+    before = messages.versions(lake)
+    land(lake, "rail.instruction", 0, name="b", instruction_id="IN-0", waybill_no="RWB0", consignee_id=OWN,
+         station_code="CN01", recipient_kind="railway", position="3", message_seq="3")  # fmt: skip
+    ingest(lake)
+    assert messages.versions(lake) != before
+    with monkeypatch.context() as patch:
+        patch.setattr(messages, "versions", lambda _: before)
+        assert messages.send(lake).rows == 0
+    assert messages.send(lake).recipients == {"railway": 1, "enterprise": 1}
+
+
 def test_a_file_the_recipient_took_away_is_not_written_again(lake):
     messages.send(lake)
     for path in lake.outbox.rglob("*.jsonl"):
