@@ -102,6 +102,13 @@ def train(name: str, settings: Settings | None = None) -> dict[str, Any]:
         raise BadArgumentsError(f"There is no train '{name}': {hint} `customs chain list` names the newest.")
     found = dict(zip(names, rows[0], strict=True))
     shown = {**found.pop("train"), **{part: rows_of or [] for part, rows_of in found.items()}}
+    # grain and special packages raise their alerts apart from the chain's own
+    wagons = {f"{shown['train_id']}/{wagon['position']}": wagon for wagon in shown["wagons"]}
+    for alert in shown["alerts"]:
+        wagon = wagons.get(alert["subject_id"])
+        if wagon is not None and alert["title"] not in (wagon["findings"] or ""):
+            wagon["findings"] = "; ".join(filter(None, (wagon["findings"], alert["title"])))
+            wagon["is_abnormal"] = True
     previous = None
     for milestone in shown["milestones"]:
         at = milestone["first_at"]

@@ -62,7 +62,14 @@ def home(tmp_path) -> Settings:
                 is_abnormal=finding is not None, **first,
             )  # fmt: skip
         put(connection, "fct_rail_alert", severity="Check", title="Late", subject_id="B1", measured=1.5, **first)
-        put(connection, "fct_special_goods_alert", severity="Severe", title="Live pest", subject_id="P1", **first)
+        put(
+            connection,
+            "fct_special_goods_alert",
+            severity="Severe",
+            title="Pest",
+            subject_id=f"{TRAINS[0][0]}/3",
+            **first,
+        )
         put(connection, "fct_time_limit", limit_kind="Complete declaration", subject_id="B1", late_days=3, **first)
         put(connection, "fct_time_limit", limit_kind="Complete declaration", subject_id="other", train_id="another")
     return settings
@@ -95,8 +102,8 @@ def test_one_train_is_found_by_name_or_pass_with_all_that_is_about_it(home, name
     assert one["train_no"] == "75001"
     steps = [(m["step_no"], m["consignments"], m["hours_since_previous"]) for m in one["milestones"]]
     assert steps == [(1, 2, None), (5, 1, 1.0), (12, 2, 1.5)]
-    assert [(w["position"], w["findings"]) for w in one["wagons"]] == [(1, None), (2, "Misread"), (3, "Unread")]
-    assert [a["title"] for a in one["alerts"]] == ["Live pest", "Late"]
+    assert [(w["position"], w["findings"]) for w in one["wagons"]] == [(1, None), (2, "Misread"), (3, "Unread; Pest")]
+    assert [a["title"] for a in one["alerts"]] == ["Pest", "Late"]
     assert [limit["subject_id"] for limit in one["time_limits"]] == ["B1"]
     assert [c["waybill_no"] for c in one["consignments"]] == ["B1", "B2"]
 
