@@ -102,3 +102,17 @@
         when 'sealed' then 'Must stay closed' else 'Not stated'
     end
 {%- endmacro %}
+
+{# Kind of mineral as declared; 'Other' is what small cells are merged into, too. #}
+{% macro material_words(column) -%}
+    case {{ column }}
+        when 'magnetite_concentrate' then 'Magnetite concentrate' when 'hematite_fines' then 'Hematite fines'
+        when 'iron_pellets' then 'Iron pellets' when 'copper_concentrate' then 'Copper concentrate'
+        else 'Not ordered'
+    end
+{%- endmacro %}
+
+{# Middle of the class of a given width a value falls in. #}
+{% macro value_class(value, width) -%}
+    round(floor({{ value }} / {{ width }}) * {{ width }} + {{ width }} / 2.0, 4)
+{%- endmacro %}

@@ -172,3 +172,37 @@ select
     told.measured
 from {{ ref('int_rail__instruction_alerts') }} as told
 left join trains on told.train_id = trains.train_id
+union all
+-- what instruments say of single wagons is told per consignment, of strangers per train: measured is the number of wagons
+{% for kind, key, known in [('consignment', 'waybill_no', 'is not null'), ('train', 'train_id', 'is null')] -%}
+select
+    reason,
+    '{{ kind }}' as subject_kind,
+    {{ key }} as subject_id,
+    any_value(train_id) as train_id,
+    any_value(source_system) as source_system,
+    min(business_date) as business_date,
+    count(*) as measured
+from {{ ref('int_rail__reading_findings') }}
+where waybill_no {{ known }}
+group by reason, {{ key }}
+union all
+{% endfor -%}
+-- released first and tested later holds for ores only while nothing severe is open
+select
+    'first_release_blocked' as reason,
+    'consignment' as subject_kind,
+    findings.waybill_no as subject_id,
+    any_value(findings.train_id) as train_id,
+    any_value(findings.source_system) as source_system,
+    min(findings.business_date) as business_date,
+    count(distinct findings.position) as measured
+from {{ ref('int_rail__reading_findings') }} as findings
+inner join chain on findings.waybill_no = chain.waybill_no
+where
+    findings.reason in (
+        'waste_basicity', 'waste_scale', 'waste_cu_slag', 'waste_cinder', 'rad_alarm', 'incl_a', 'harmful_element'
+    )
+    and chain.m11_at > findings.known_at
+    and chain.m11_at < coalesce(findings.laboratory_known_at, timestamptz '9999-12-31 00:00:00+00')
+group by findings.waybill_no
