@@ -115,4 +115,5 @@ TRAININGS = (
     Training("train_declaration_risk", "declaration_risk", "which declarations to inspect"),
     Training("train_enterprise", "enterprise_risk", "which enterprises are likely to violate in the next 12 months"),
     Training("train_aeo", "aeo_candidate", "which enterprises would pass an AEO validation, for cultivation"),
+    Training("train_ore", "ore_verification", "which wagons of minerals do not hold what was declared"),
 )

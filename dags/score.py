@@ -1,9 +1,10 @@
-"""Scores declarations and enterprises with the champions and writes the scores back to Delta.
+"""Scores declarations, enterprises and wagons of minerals with the champions and writes the scores back to Delta.
 
-**Runs** when the three training DAGs have finished a business day (trained, kept, or skipped for want of labels).
+**Runs** when the training DAGs have finished a business day (trained, kept, or skipped for want of labels).
 
-**Writes** `scores.declaration_risk`, `scores.enterprise_risk`, `scores.aeo_candidate`, one partition per as-of day,
-replaced as a whole, with the model version that gave each score. A model without a champion is left out and reported.
+**Writes** `scores.declaration_risk`, `scores.enterprise_risk`, `scores.aeo_candidate`, `scores.ore_verification`, one
+partition per as-of day, replaced as a whole, with the model version that gave each score. A model without a champion is
+left out and reported.
 
 **If it fails** dashboards keep the last scores. Exit 75: MLflow or Spark was busy.
 
@@ -17,7 +18,7 @@ from doors import DAY, DEFAULT_ARGUMENTS, Door, champion, table
 
 with DAG(
     dag_id="score",
-    description="Score declarations and enterprises with the champions",
+    description="Score declarations, enterprises and wagons with the champions",
     doc_md=__doc__,
     schedule=PartitionedAssetTimetable(assets=AssetAll(*(champion(t.model) for t in TRAININGS))),
     start_date=pendulum.datetime(2025, 1, 1, tz="Asia/Shanghai"),

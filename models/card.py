@@ -20,10 +20,20 @@ def _number(value: Any) -> str:
 
 def _table(rows: list[tuple[str, dict[str, Any]]]) -> list[str]:
     budgets = ("1", "2", "5", "10")
-    heads = ["", "n", "base rate", "AUC", "PR-AUC", *(f"P@{b} %" for b in budgets), *(f"R@{b} %" for b in budgets)]
+    heads = [
+        "",
+        "n",
+        "base rate",
+        "AUC",
+        "PR-AUC",
+        "R at 1 % false",
+        *(f"P@{b} %" for b in budgets),
+        *(f"R@{b} %" for b in budgets),
+    ]
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     for title, figures in rows:
         cells = [figures["n"], figures["base_rate"], figures["auc"], figures["pr_auc"]]
+        cells.append(figures["recall_at_1_false_alarm"])
         cells += [figures[group][b] for group in ("p_at", "r_at") for b in budgets]
         lines.append(f"| {title} | " + " | ".join(_number(c) for c in cells) + " |")
     return lines
@@ -64,7 +74,7 @@ def render_card(
         "## How good it is",
         "",
         f"On rows later than all it learned from. Baseline: {recipe.baseline_name}. P@n and R@n: precision and recall"
-        " in the top n %.",
+        " in the top n %; R at 1 % false: recall where 1 % of the innocent are suspected.",
         "",
         *_table(groups),
         "",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Train, score and evaluate the risk and AEO models.",
+    help="Train, score and evaluate the models.",
     epilog="Examples:  customs models train declaration_risk  ·  customs models score  ·  customs models list --json",
 )
 
@@ -63,7 +63,7 @@ def _days(text: str | None) -> timedelta | None:
 
 @app.command(epilog="Example:  customs models train declaration_risk --as-of 2026-11-20 --if-older-than 7d")
 def train(
-    name: Annotated[str, typer.Argument(help="declaration_risk, enterprise_risk or aeo_candidate.")],
+    name: Annotated[str, typer.Argument(help="declaration_risk, enterprise_risk, aeo_candidate or ore_verification.")],
     as_of: AsOf = None,
     source_system: Annotated[
         str | None, typer.Option(help="Origin of the rows to learn from (default: the one with most labels).")
@@ -251,7 +251,9 @@ def _show_policies(found: dict[str, Any]) -> None:
 
 
 @app.command(epilog="Example:  customs models card declaration_risk")
-def card(name: Annotated[str, typer.Argument(help="declaration_risk, enterprise_risk or aeo_candidate.")]) -> None:
+def card(
+    name: Annotated[str, typer.Argument(help="declaration_risk, enterprise_risk, aeo_candidate or ore_verification.")],
+) -> None:
     """Print the champion's model card."""
     from models.recipes import recipe_of
     from models.training import card_path

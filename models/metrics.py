@@ -4,14 +4,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
+from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score, roc_curve
 
 # inspection budgets in per cent of the declarations
 BUDGETS = (1, 2, 5, 10)
 
 
 def ranking_metrics(label: ArrayLike, score: ArrayLike, weight: ArrayLike | None = None) -> dict[str, Any]:
-    """Return n, base_rate, auc, pr_auc, p_at and r_at (precision and recall in the top 1, 2, 5, 10 %).
+    """Return n, base_rate, auc, pr_auc, recall at 1 % false alarms, p_at and r_at (top 1, 2, 5, 10 %).
 
     Args:
         label: 0/1, shape (n,).
@@ -32,9 +32,13 @@ def ranking_metrics(label: ArrayLike, score: ArrayLike, weight: ArrayLike | None
         "base_rate": positives / float(weight.sum()) if len(label) else None,
         "auc": float(roc_auc_score(label, score, sample_weight=weight)) if both else None,
         "pr_auc": float(average_precision_score(label, score, sample_weight=weight)) if both else None,
+        "recall_at_1_false_alarm": None,
         "p_at": {},
         "r_at": {},
     }
+    if both:
+        false_alarms, recall, _ = roc_curve(label, score, sample_weight=weight, drop_intermediate=False)
+        figures["recall_at_1_false_alarm"] = float(recall[false_alarms <= 0.01 + 1e-12].max())
     order = np.argsort(-score, kind="stable")
     reach = np.cumsum(weight[order])
     for budget in BUDGETS:

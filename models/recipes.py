@@ -5,7 +5,7 @@ import importlib
 from infra.runtime.errors import BadArgumentsError
 from models.training import Recipe
 
-NAMES = ("declaration_risk", "enterprise_risk", "aeo_candidate")
+NAMES = ("declaration_risk", "enterprise_risk", "aeo_candidate", "ore_verification")
 
 
 def recipe_of(name: str) -> Recipe:

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 SCORED_DAYS = 31
+# what a model tells beside score and reasons
+_MORE = {
+    "declaration_risk": ", evidence string",
+    "ore_verification": ", waste_score double, outlier_distance double, expected_material string",
+}
 
 
 def score(
@@ -46,9 +51,8 @@ def score(
     scorer = registry.load_scorer(features.name).scorer
     rows = _asked(spark, settings, features, as_of, found, days)
     columns = list(scorer.columns())
-    key = "declaration_no" if features.name == "declaration_risk" else "trader_id"
-    gives_evidence = features.name == "declaration_risk"
-    schema = f"{key} string, score double, reasons string" + (", evidence string" if gives_evidence else "")
+    key = features.key[0]
+    schema = f"{key} string, score double, reasons string{_MORE.get(features.name, '')}"
     shared = spark.sparkContext.broadcast(scorer)
     scored: pd.DataFrame = (
         rows.select(key, *[c for c in columns if c != key]).mapInPandas(_explained(shared, key), schema).toPandas()
@@ -75,7 +79,7 @@ def _asked(
     champion: registry.Champion,
     days: int,
 ) -> "DataFrame":
-    """Return the rows a score is wanted for: recent declarations, or every enterprise at the day."""
+    """Return the rows a score is wanted for: recent declarations, later wagons, or every enterprise at the day."""
     from pyspark.sql import functions as F
 
     rows = spark.read.format("delta").load(str(settings.features(features.name)))
@@ -86,6 +90,9 @@ def _asked(
         # never a declaration whose outcome the champion may have learned from
         first = max(as_of - timedelta(days=days - 1), date.fromisoformat(champion.tags["trained_until"]))
         return rows.where(F.col("declared_on") >= F.lit(first))
+    if features.name == "ore_verification":
+        # every wagon later than what the champion learned from: few enough, and judged by the laboratory afterwards
+        return rows.where(F.col("read_on") >= F.lit(date.fromisoformat(champion.tags["trained_until"])))
     rows = rows.where(F.col("snapshot_on") == F.lit(as_of))
     return rows.where(F.col("validation_id").isNull()) if features.name == "aeo_candidate" else rows
 

@@ -75,6 +75,7 @@ class Recipe:
         further: more figures for card and MLflow (strata, back-tests).
         refit: trained scorer, all rows → scorer trained on every label known; None keeps the judged one.
         limits: sentences for the card.
+        on_spark: whether ``fit`` needs a Spark session; without one it is given None.
     """
 
     features: DeclaredFeatures
@@ -87,6 +88,7 @@ class Recipe:
     further: Callable[["SparkSession", Any, Split, pd.DataFrame, date], dict[str, Any]] | None
     refit: Callable[["SparkSession", Any, pd.DataFrame, date], Scorer] | None
     limits: tuple[str, ...]
+    on_spark: bool = True
 
 
 def built_days(settings: Settings, name: str) -> list[date]:
@@ -174,7 +176,7 @@ def train(
     source = choose_source(rows, source_system)
     rows = rows[rows["source_system"] == source].reset_index(drop=True)
     split = recipe.split(rows, as_of)
-    spark = start()
+    spark: Any = start() if recipe.on_spark else None
     scorer = recipe.fit(spark, split)
     score = recipe.predict(scorer, split)
     figures: dict[str, Any] = {
@@ -277,6 +279,7 @@ def headline_of(figures: dict[str, Any]) -> dict[str, float | None]:
         "base_rate": short(own["base_rate"]),
         "auc": short(own["auc"]),
         "pr_auc": short(own["pr_auc"]),
+        "recall_at_1_false_alarm": short(own["recall_at_1_false_alarm"]),
         **{f"p_at_{budget}": short(value) for budget, value in own["p_at"].items()},
         "baseline_auc": short(base["auc"]),
         "baseline_pr_auc": short(base["pr_auc"]),

@@ -29,7 +29,7 @@ STAGES = (
         75,
     ),
     Stage("Quality gates, datasets, features", ("build_datasets",), 120),
-    Stage("Train the models", ("train_declaration_risk", "train_enterprise", "train_aeo"), 165),
+    Stage("Train the models", ("train_declaration_risk", "train_enterprise", "train_aeo", "train_ore"), 165),
     Stage("Score", ("score",), 40),
     Stage("Serving files and dashboards", ("publish_dashboards",), 60),
 )

@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 from infra.lake.commit import table_locks
 from infra.runtime.settings import Settings
-from spark_jobs.features import FEATURE_SETS, aeo_candidate, declaration_risk, enterprise_risk
+from spark_jobs.features import FEATURE_SETS, aeo_candidate, declaration_risk, enterprise_risk, ore_verification
 from spark_jobs.features.enterprise_state import describe
 from spark_jobs.features.past import lay_together
 from spark_jobs.features.provenance import COMMIT_NOTE, provenance, rows_of
@@ -38,8 +38,14 @@ def build_features(
     """
     # what is read, said before it is read: what lands meanwhile is then news for the next build
     note = provenance(settings, as_of)
+    made: dict[str, DataFrame] = {}
+    if "ore_verification" in only:
+        made["ore_verification"] = ore_verification.build(spark, settings, as_of)
+    if set(only) <= set(made):
+        return {name: _replace(settings, name, as_of, rows, note) for name, rows in made.items()}
     declarations = declaration_risk.build(spark, settings, as_of).localCheckpoint()
-    made = {"declaration_risk": declarations} if "declaration_risk" in only else {}
+    if "declaration_risk" in only:
+        made["declaration_risk"] = declarations
     points = {}
     if "enterprise_risk" in only:
         points["enterprise_risk"] = enterprise_risk.points(spark, settings, as_of, declarations)

@@ -15,8 +15,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 DAGS = REPOSITORY / "dags"
 EXPECTED = {
     "ingest_declarations", "ingest_ecommerce", "ingest_inspections", "ingest_enterprises", "ingest_rail",
-    "build_datasets", "train_declaration_risk", "train_enterprise", "train_aeo", "score", "publish_dashboards",
-    "maintain_lake", "keep_governance",
+    "build_datasets", "train_declaration_risk", "train_enterprise", "train_aeo", "train_ore", "score",
+    "publish_dashboards", "maintain_lake", "keep_governance",
 }  # fmt: skip
 
 

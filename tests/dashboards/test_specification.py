@@ -7,7 +7,8 @@ from infra.runtime.errors import DataContractError
 def test_our_own_specs_load():
     specification = load_specification()
     assert list(specification.dashboards) == [
-        "clearance", "ecommerce", "enterprises", "inspections", "rail-train", "railway", "special-goods", "stewardship",
+        "clearance", "ecommerce", "enterprises", "inspections", "rail-train", "railway",
+        "smart-inspection", "special-goods", "stewardship",
     ]  # fmt: skip
     for dashboard in specification.dashboards.values():
         assert dashboard.intro.splitlines()[0].endswith("?"), "a page opens with the question it answers"

@@ -23,7 +23,7 @@ DASHBOARDS = {
     "Special goods",
     "Data stewardship",
 }  # fmt: skip
-MODELS = {"declaration_risk", "enterprise_risk", "aeo_candidate"}
+MODELS = {"declaration_risk", "enterprise_risk", "aeo_candidate", "ore_verification"}
 # what a second run may change: when it ran, and which run it was
 RUN_COLUMNS = {"scored_at", "model_version", "measured_at", "run_id", "sampled_at"}
 # tables that tell of the runs themselves

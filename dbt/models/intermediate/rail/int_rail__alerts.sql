@@ -173,7 +173,19 @@ select
 from {{ ref('int_rail__instruction_alerts') }} as told
 left join trains on told.train_id = trains.train_id
 union all
--- what instruments say of single wagons is told per consignment, of strangers per train: measured is the number of wagons
+-- what instruments find wrong with a wagon
+select
+    reason,
+    'wagon' as subject_kind,
+    train_id || '/' || position as subject_id,
+    train_id,
+    source_system,
+    business_date,
+    measured
+from {{ ref('int_rail__reading_findings') }}
+where is_abnormal
+union all
+-- how far readings are to be trusted is told per consignment, of strangers per train: measured is the number of wagons
 {% for kind, key, known in [('consignment', 'waybill_no', 'is not null'), ('train', 'train_id', 'is null')] -%}
 select
     reason,
@@ -184,7 +196,7 @@ select
     min(business_date) as business_date,
     count(*) as measured
 from {{ ref('int_rail__reading_findings') }}
-where waybill_no {{ known }}
+where not is_abnormal and waybill_no {{ known }}
 group by reason, {{ key }}
 union all
 {% endfor -%}

@@ -1,0 +1,1 @@
+{{ stage('scores', 'ore_verification') }}
