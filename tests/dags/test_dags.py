@@ -52,7 +52,7 @@ def test_every_dag_tells_its_operator_what_to_do(bag):
 
 
 def test_tasks_retry_in_a_pool(bag):
-    assert len(tasks(bag)) == 22
+    assert len(tasks(bag)) == 23
     for task in tasks(bag):
         assert task.retries == 2, task.task_id
         assert task.pool != "default_pool", f"{task.dag_id}.{task.task_id} guards no table and no engine"
