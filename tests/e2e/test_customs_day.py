@@ -20,8 +20,7 @@ pytestmark = [pytest.mark.services, pytest.mark.timeout(3000)]
 
 DASHBOARDS = {
     "Clearance", "Cross-border e-commerce", "Inspections", "Enterprises and AEO", "Railway chain", "One train",
-    "Special goods",
-    "Data stewardship",
+    "Smart inspection", "Special goods", "Data stewardship",
 }  # fmt: skip
 MODELS = {"declaration_risk", "enterprise_risk", "aeo_candidate", "ore_verification"}
 # what a second run may change: when it ran, and which run it was
@@ -69,7 +68,9 @@ def test_the_table_at_the_end_tells_the_whole_day(small_day):
     assert set(told["models"]) == MODELS
     for name, model in told["models"].items():
         assert model["alias"] == "champion", name
-        assert 0.6 < model["metrics"]["auc"] < 0.99, name
+        # a chemical analysis tells slag from ore almost always; about people and firms, near certainty would be a leak
+        highest = 0.9999 if name == "ore_verification" else 0.99
+        assert 0.6 < model["metrics"]["auc"] < highest, name
         assert model["metrics"]["auc"] > model["metrics"]["baseline_auc"], name
     assert set(told["dashboards"]) == DASHBOARDS
     for url in told["urls"].values():
