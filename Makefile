@@ -32,7 +32,7 @@ lint: setup  ## ruff, import direction, SQL, YAML
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/lint-imports
 	@.venv/bin/sqlfluff lint dbt --disable-progress-bar && .venv/bin/yamllint -s .
 
-bench: setup  ## ingestion against a plain parse of the same files, in the same run
+bench: setup  ## ingestion against a plain parse, following a feed against bare appends, in the same run
 	@.venv/bin/python -m infra.lake.bench
 
 docs: setup  ## data dictionary and dataset documentation

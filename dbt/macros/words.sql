@@ -114,5 +114,5 @@
 
 {# Middle of the class of a given width a value falls in. #}
 {% macro value_class(value, width) -%}
-    round(floor({{ value }} / {{ width }}) * {{ width }} + {{ width }} / 2.0, 4)
+    round(floor(({{ value }}) / {{ width }}) * {{ width }} + {{ width }} / 2.0, 4)
 {%- endmacro %}

@@ -52,6 +52,9 @@ _RECORD = {
     "record_hash": "md5(CAST(n AS VARCHAR))",
 }
 
+# kinds of rules that are entries of the table's quality; the others follow from what a field says of itself
+_WRITTEN_OUT = ("checksum", "barred", "expression")
+
 Documents = dict[str, Any]
 
 
@@ -126,7 +129,7 @@ def mutants() -> Iterator[Mutant]:
         for rule in contract.rules:
             where = contract.id if rule.field is None or rule.field in own else RECORD_FIELDS
             yield Mutant(f"rule {contract.id} {rule.id} removed", "rule", contract.id, _without(rule, where), rule)
-            if rule.kind in ("checksum", "expression") and rule.severity == "error":
+            if rule.kind in _WRITTEN_OUT and rule.severity == "error":
                 yield Mutant(
                     f"rule {contract.id} {rule.id} a warning", "rule", contract.id, _warning(rule, where), rule
                 )
@@ -190,7 +193,7 @@ def _set(raw: dict, name: str, value: str | None) -> None:
 def _without(rule: Rule, where: str) -> Callable[[Documents], None]:
     def change(documents: Documents) -> None:
         document = documents[where]
-        if rule.kind in ("checksum", "expression"):
+        if rule.kind in _WRITTEN_OUT:
             table = document["schema"][0]
             table["quality"] = [one for one in table["quality"] if one["name"] != rule.id]
             return
