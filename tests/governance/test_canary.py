@@ -117,7 +117,7 @@ def test_a_restricted_amount_may_be_in_the_file_of_a_role_that_sees_it_and_in_no
     found = canary.measure(planted, silent)
     blind = {role for role in load_policy().roles if load_policy().form("L3", role) != "clear"}
     wanted = {f"serving/{role}.{kind}.duckdb" for role in blind for kind in ("DEC", "DOU", "VAR")}
-    assert blind == {"manager", "analyst", "recipient"}
+    assert blind == {"manager", "analyst", "recipient", "party"}
     assert {one.split(" holds ")[0] for one in found.sentences} == wanted | {"superset/cached"}
 
 

@@ -60,8 +60,7 @@ def test_each_way_is_noticed_for_its_own_reason(settings):
         "grade ecommerce.order.order_no L2 → L1": "refused",
         "grade ecommerce.order.order_no L2 → L1 with all that must agree": "has another form for manager, recipient",
         "grade ecommerce.order.buyer_id L4 → L3 with all that must agree": "has another form for steward",
-        # a flag is the same in buckets: what changes is how large a cohort a share of it needs
-        "grade inspections.selection.is_selected L3 → L2": "a share of",
+        "grade inspections.selection.is_selected L3 → L2": "has another form for party",
         "grade record_fields.source_file L2 → L1": "refused",
         "grade record_fields.source_file L2 → L1 with all that must agree": "has another form for manager",
         "mask ecommerce.order.buyer_phone hmac dropped": "silver holds buyer_phone in clear",

@@ -161,7 +161,7 @@ def test_evaluation_of_a_small_sample_of_the_korean_files(spark, lake, tmp_path)
         target.write_text("\n".join(text[: lines + 1]) + "\n", encoding="utf-8")
     figures, warning = evaluate(lake.home(), "kcs", [train], [test], spark=spark)
     assert set(figures) == {"all", "unseen", "lookup"}
-    assert set(figures["all"]) == {"n", "base_rate", "auc", "pr_auc", "p_at", "r_at"}
+    assert set(figures["all"]) == {"n", "base_rate", "auc", "pr_auc", "p_at", "r_at", "recall_at_1_false_alarm"}
     assert set(figures["unseen"]["p_at"]) == {"1", "2", "5", "10"}
     assert figures["all"]["n"] == 2000
     assert figures["all"]["auc"] > 0.75

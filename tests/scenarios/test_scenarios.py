@@ -2,7 +2,7 @@
 
 ``when/<step>.<feed>.<csv|jsonl>``: files of a step land together, then their feeds are ingested, step after step.
 ``then/<table>.csv``: all rows of a silver table (``quarantine.<table>.csv``: set-aside rows), in the columns of its
-header, in any order; empty means null.
+header, in any order; empty means null. ``then/mart.<dataset>.csv``: all rows of a dataset, built from that lake.
 """
 
 import csv
@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from infra.lake.commit import create_lake, lake_connection
+from infra.lake.datasets import run_dbt
 from infra.lake.ingest import ingest_feed
+from infra.runtime.duck import duck_connection
 from infra.runtime.settings import Settings
 
 ROOT = Path(__file__).parent
@@ -29,7 +31,12 @@ def empty_lake(tmp_path_factory):
     return home
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
+def marked(name):
+    builds = any((ROOT / name / "then").glob("mart.*"))
+    return pytest.param(name, marks=pytest.mark.datasets) if builds else name
+
+
+@pytest.mark.parametrize("name", map(marked, SCENARIOS))
 def test_scenario(name, empty_lake, tmp_path):
     settings = Settings(home=tmp_path / "home", duckdb_threads=1, duckdb_memory_limit="1GB")
     shutil.copytree(empty_lake, settings.home)
@@ -56,9 +63,15 @@ def test_scenario(name, empty_lake, tmp_path):
 
 
 def found(settings, table, columns):
+    shown = ", ".join(f"coalesce(CAST({column} AS VARCHAR), '')" for column in columns)
+    if table.startswith("mart."):
+        name = table.removeprefix("mart.")
+        run_dbt(["build", "--exclude-resource-type", "test", "unit_test", "--select", f"+{name}"], settings)
+        with duck_connection(settings.warehouse, settings=settings, read_only=True) as connection:
+            rows = connection.execute(f"SELECT {shown} FROM marts.{name}").fetchall()
+        return sorted(map(list, rows))
     aside = table.startswith("quarantine.")
     path = settings.quarantine(table.removeprefix("quarantine.")) if aside else settings.silver(table)
-    shown = ", ".join(f"coalesce(CAST({column} AS VARCHAR), '')" for column in columns)
     with lake_connection(settings) as connection:
         rows = connection.execute(f"SELECT {shown} FROM delta_scan('{path}')").fetchall()
     return sorted(map(list, rows))

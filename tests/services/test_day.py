@@ -91,7 +91,7 @@ def test_the_stages_name_every_dag_of_the_repository():
     for dag in named:
         domain = dag.removeprefix("ingest_")
         assert f'"{dag}"' in texts or (dag.startswith("ingest_") and f'"{domain}"' in texts), dag
-    assert len(named) == 13
+    assert len(named) == 14
 
 
 class FakeAirflow:
