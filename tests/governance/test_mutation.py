@@ -115,4 +115,3 @@ def test_whatever_the_check_lets_pass_needs_a_new_version(settings):
                 assert all(one.kind == "breaking" for one in verdicts), mutant.name
             passed += 1
     assert passed > 100
-
