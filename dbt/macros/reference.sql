@@ -4,18 +4,22 @@
     coalesce({{ alias }}.valid_to, date '9999-12-31')
 {%- endmacro %}
 
+{# Join condition of any dated row: in force on that day. #}
+{% macro in_force(alias, day) -%}
+    {{ day }} >= {{ alias }}.valid_from
+    and {{ day }} < {{ until(alias) }}
+{%- endmacro %}
+
 {# Join condition of a dated code list: the code as it was valid on that day. #}
 {% macro valid_on(alias, code, day) -%}
     {{ alias }}.code = {{ code }}
-    and {{ day }} >= {{ alias }}.valid_from
-    and {{ day }} < {{ until(alias) }}
+    and {{ in_force(alias, day) }}
 {%- endmacro %}
 
 {# Join condition of a dated parameter (seed `parameters`): the one of that name as it was valid on that day. #}
 {% macro parameter_valid_on(alias, name, day) -%}
     {{ alias }}.parameter = '{{ name }}'
-    and {{ day }} >= {{ alias }}.valid_from
-    and {{ day }} < {{ until(alias) }}
+    and {{ in_force(alias, day) }}
 {%- endmacro %}
 
 {# Value of a dated parameter on a day, as a scalar subquery. #}

@@ -19,8 +19,7 @@ with joined as (
     from {{ ref('int_inspections__special_goods_alerts') }} as alerts
     inner join {{ ref('special_goods_rules') }} as rules
         on alerts.reason = rules.reason
-        and alerts.business_date >= rules.valid_from
-        and alerts.business_date < {{ until('rules') }}
+        and {{ in_force('rules', 'alerts.business_date') }}
     left join {{ ref('stg_reference__rail_station') }} as stations
         on {{ valid_on('stations', 'alerts.station_code', 'alerts.business_date') }}
 )

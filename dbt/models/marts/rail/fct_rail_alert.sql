@@ -17,8 +17,7 @@ with joined as (
     from {{ ref('int_rail__alerts') }} as alerts
     inner join {{ ref('rail_rules') }} as rules
         on alerts.reason = rules.reason
-        and alerts.business_date >= rules.valid_from
-        and alerts.business_date < {{ until('rules') }}
+        and {{ in_force('rules', 'alerts.business_date') }}
 )
 
 {{ conform('joined') }}

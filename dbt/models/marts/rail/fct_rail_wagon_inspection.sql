@@ -16,8 +16,7 @@ with found as (
     inner join {{ ref('rail_rules') }} as rules
         on
             findings.reason = rules.reason
-            and findings.business_date >= rules.valid_from
-            and findings.business_date < {{ until('rules') }}
+            and {{ in_force('rules', 'findings.business_date') }}
     group by findings.train_id, findings.position
 ),
 
