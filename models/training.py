@@ -60,6 +60,28 @@ class Split:
     frames: dict[str, pd.DataFrame] = field(default_factory=dict)
 
 
+def split_at(
+    rows: pd.DataFrame,
+    label: np.ndarray,
+    parts: tuple[pd.Index, pd.Index, pd.Index],
+    trained_until: date,
+    known: str,
+    notes: dict[str, Any] | None = None,
+) -> Split:
+    """Return the split of rows into train, calibration and hold-out, given by their index.
+
+    Raises:
+        TooFewLabelsError: train or hold-out has one outcome only; ``known`` names the labels in the message.
+    """
+    train, _, holdout = parts
+    for part in (train, holdout):
+        if not 0 < label[part].sum() < len(part):
+            raise TooFewLabelsError(f"the {known} known so far lie too close together in time to hold a part out")
+    frames = [rows.loc[part] for part in parts]
+    labels = [label[part] for part in parts]
+    return Split(*frames, *labels, trained_until, notes or {})
+
+
 @dataclass(frozen=True)
 class Recipe:
     """What differs from model to model.

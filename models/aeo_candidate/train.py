@@ -8,7 +8,7 @@ import pandas as pd
 
 from models.aeo_candidate.features import FEATURES
 from models.aeo_candidate.model import CandidateModel
-from models.training import Recipe, Split, TooFewLabelsError
+from models.training import Recipe, Split, TooFewLabelsError, split_at
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -33,18 +33,7 @@ def split(rows: pd.DataFrame, as_of: date) -> Split:
     holdout = rows.index[applied >= cut]
     middle = int(len(before) * (1 - CALIBRATION_SHARE))
     train, calibration = before[:middle], before[middle:]
-    for part in (train, holdout):
-        if not 0 < label[part].sum() < len(part):
-            raise TooFewLabelsError("the AEO decisions known so far lie too close together in time to hold a part out")
-    return Split(
-        rows.loc[train],
-        rows.loc[calibration],
-        rows.loc[holdout],
-        label[train],
-        label[calibration],
-        label[holdout],
-        cut,
-    )
+    return split_at(rows, label, (train, calibration, holdout), cut, "AEO decisions")
 
 
 def fit(spark: "SparkSession", parts: Split) -> CandidateModel:

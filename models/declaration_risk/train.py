@@ -10,7 +10,7 @@ from models.blend import Platt
 from models.declaration_risk.features import FEATURES
 from models.declaration_risk.model import TUPLE, GatedRiskModel, lookup
 from models.metrics import ranking_metrics
-from models.training import Recipe, Split, TooFewLabelsError
+from models.training import Recipe, Split, TooFewLabelsError, split_at
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -44,18 +44,7 @@ def split(rows: pd.DataFrame, as_of: date) -> Split:
     train = before[(days[before] < middle) & (known[before] < middle)]
     calibration = before[days[before] >= middle]
     holdout = rows.index[days >= cut]
-    for part in (train, holdout):
-        if not 0 < label[part].sum() < len(part):
-            raise TooFewLabelsError("the labels known so far lie too close together in time to hold a part out")
-    return Split(
-        rows.loc[train],
-        rows.loc[calibration],
-        rows.loc[holdout],
-        label[train],
-        label[calibration],
-        label[holdout],
-        cut,
-    )
+    return split_at(rows, label, (train, calibration, holdout), cut, "labels")
 
 
 def fit(spark: "SparkSession", parts: Split) -> GatedRiskModel:

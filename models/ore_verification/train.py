@@ -9,7 +9,7 @@ import pandas as pd
 from models.metrics import ranking_metrics
 from models.ore_verification.features import FEATURES
 from models.ore_verification.model import ElementLimits, OreModel
-from models.training import Recipe, Split, TooFewLabelsError
+from models.training import Recipe, Split, TooFewLabelsError, split_at
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -45,17 +45,12 @@ def split(rows: pd.DataFrame, as_of: date) -> Split:
     usable = (first < cut) & (known < cut)
     train = rows.index[usable & (first < middle)]
     calibration, holdout = rows.index[usable & (first >= middle)], rows.index[first >= cut]
-    for part in (train, holdout):
-        if not 0 < label[part].sum() < len(part):
-            raise TooFewLabelsError("the laboratory results known so far lie too close together in time to split")
-    return Split(
-        rows.loc[train],
-        rows.loc[calibration],
-        rows.loc[holdout],
-        label[train],
-        label[calibration],
-        label[holdout],
+    return split_at(
+        rows,
+        label,
+        (train, calibration, holdout),
         cut,
+        "laboratory results",
         {
             "trains to train / calibrate / judge": " / ".join(
                 str(rows.loc[part, "train_id"].nunique()) for part in (train, calibration, holdout)
