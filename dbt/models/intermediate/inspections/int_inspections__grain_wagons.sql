@@ -70,7 +70,6 @@ left join custody on wagons.train_id = custody.train_id and wagons.position = cu
 left join {{ ref('grain_increments') }} as tables
     on wagons.lot_mass_kg > tables.above_kg
     and wagons.lot_mass_kg <= tables.up_to_kg
-    and wagons.sampled_on >= tables.valid_from
-    and wagons.sampled_on < {{ until('tables') }}
+    and {{ in_force('tables', 'wagons.sampled_on') }}
 left join {{ ref('parameters') }} as tolerances
     on {{ parameter_valid_on('tolerances', 'grain_aggregate_tolerance', 'wagons.sampled_on') }}

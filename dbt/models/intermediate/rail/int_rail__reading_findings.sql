@@ -18,7 +18,7 @@ limits as (
         {%- endfor %}
     from (select distinct business_date from wagons) as days
     inner join {{ ref('parameters') }} as parameters
-        on days.business_date >= parameters.valid_from and days.business_date < {{ until('parameters') }}
+        on {{ in_force('parameters', 'days.business_date') }}
     group by days.business_date
 ),
 
