@@ -1,5 +1,7 @@
 """The ingestion DAGs: one per domain, made from the list in chain.py by one factory."""
 
+from datetime import timedelta
+
 from airflow.sdk import DAG, CronPartitionTimetable, Param
 from chain import INGESTIONS, Ingestion
 from doors import DAY, DEFAULT_ARGUMENTS, Door, table
@@ -46,8 +48,11 @@ def make_dag(ingestion: Ingestion) -> DAG:
             domain=ingestion.domain,
             messages=MESSAGES if ingestion.messages else "",
         ),
-        schedule=CronPartitionTimetable("10 6 * * *", timezone="Asia/Shanghai", run_offset=-1, key_format="%Y-%m-%d"),
-        # no start_date: with one, unpausing would start the latest day beside the run that brings the history
+        # unpausing must start nothing: the latest day would run before the history that `customs up` brings. So there
+        # is no start_date, and no first run however short ago 06:10 was (False would mean: within 10 % of a day)
+        schedule=CronPartitionTimetable(
+            "10 6 * * *", timezone="Asia/Shanghai", run_offset=-1, key_format="%Y-%m-%d", run_immediately=timedelta(0)
+        ),
         catchup=False,
         max_active_runs=1,
         default_args=DEFAULT_ARGUMENTS,

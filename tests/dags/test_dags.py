@@ -51,6 +51,27 @@ def test_every_dag_tells_its_operator_what_to_do(bag):
         assert "{" not in dag.doc_md.replace("{{", ""), f"{dag.dag_id}: an unfilled placeholder in doc_md"
 
 
+@pytest.mark.parametrize("clock", ["06:09", "06:11", "08:30", "23:00"])
+def test_unpausing_an_ingestion_starts_nothing_before_its_next_hour(bag, monkeypatch, clock):
+    """`customs up` unpauses the DAGs and brings the history itself: a run of the last day alone would come first."""
+    import pendulum
+    from airflow.serialization.serialized_objects import DagSerialization
+    from airflow.timetables import trigger
+    from airflow.timetables.base import TimeRestriction
+
+    now = pendulum.parse(f"2026-11-23T{clock}", tz="Asia/Shanghai")
+    monkeypatch.setattr(trigger, "utcnow", lambda: now.in_timezone("UTC"))
+    ingestions = [dag for dag in bag.dags.values() if dag.dag_id.startswith("ingest_")]
+    assert len(ingestions) == 5
+    for dag in ingestions:
+        assert dag.start_date is None
+        timetable = DagSerialization.from_dict(DagSerialization.to_dict(dag)).timetable
+        first = timetable.next_dagrun_info_v2(
+            last_dagrun_info=None, restriction=TimeRestriction(earliest=None, latest=None, catchup=False)
+        )
+        assert first.run_after > now, f"{dag.dag_id} would run at once, for {first.partition_key}"
+
+
 def test_tasks_retry_in_a_pool(bag):
     assert len(tasks(bag)) == 23
     for task in tasks(bag):

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 
 import httpx
@@ -295,6 +296,51 @@ def test_a_second_run_of_the_same_day_changes_no_table(small_day):
     small_day.run("up", "--again", minutes=20)
     after = contents(small_day)
     assert before == after
+
+
+TWO_EVENTS = """
+import threading
+from airflow.assets.manager import asset_manager
+from airflow.models.asset import AssetEvent, AssetModel, AssetPartitionDagRun, PartitionedAssetKeyLog
+from airflow.settings import Session
+from sqlalchemy import delete, func, select
+
+DAY = "1999-12-31"
+first, second = Session(), Session()
+try:
+    def tell(session, name):
+        asset = session.scalar(select(AssetModel).where(AssetModel.name == name))
+        asset_manager.register_asset_change(
+            task_instance=None, asset=asset, session=session, partition_key=DAY, callback_sink=[]
+        )
+
+    tell(first, "models.declaration_risk")
+    other = threading.Thread(target=tell, args=(second, "models.ore_verification"))
+    other.start()
+    other.join(2)
+    first.commit()
+    other.join()
+    second.commit()
+    print(first.scalar(select(func.count()).where(AssetPartitionDagRun.partition_key == DAY)))
+finally:
+    for table, key in (
+        (PartitionedAssetKeyLog, PartitionedAssetKeyLog.target_partition_key),
+        (AssetPartitionDagRun, AssetPartitionDagRun.partition_key),
+        (AssetEvent, AssetEvent.partition_key),
+    ):
+        first.execute(delete(table).where(key == DAY))
+    first.commit()
+"""
+
+
+def test_two_trainings_that_end_together_start_one_scoring(small_day):
+    """The second event is told while the first is not committed: it must wait, and join the run that one asked for."""
+    environment = {**small_day.environment, "AIRFLOW_HOME": str(small_day.home / "airflow")}
+    done = subprocess.run(
+        [sys.executable, "-c", TWO_EVENTS], env=environment, text=True, capture_output=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[-1] == "1"
 
 
 def test_a_killed_service_is_started_again(small_day):
