@@ -20,10 +20,9 @@ down:  ## stop the services; data stays
 status:  ## services, feeds, datasets, models, dashboards, addresses
 	@$(CUSTOMS) status
 
-test: setup  ## every test (half an hour on two cores)
+test: setup  ## every test (25 minutes on two cores)
 	@$(PYTHON) infra/services/bootstrap.py --browser
-	@.venv/bin/python -m pytest -n 2 --dist loadfile -m "not services"
-	@.venv/bin/python -m pytest -m services
+	@.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-fast: setup  ## tests that start no Java and no services (90 seconds)
 	@.venv/bin/python -m pytest -n 2 --dist loadfile -m "not spark and not services and not datasets and not slow"

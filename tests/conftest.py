@@ -14,6 +14,17 @@ if not hasattr(main, "__file__"):
     main.__file__ = __file__
 
 
+# what takes minutes begins first: no test process is left with it at the end while the others have nothing to do
+LONGEST_FIRST = ("services", "spark", "datasets", "slow")
+
+
+def pytest_collection_modifyitems(items):
+    def place(item):
+        return next((n for n, mark in enumerate(LONGEST_FIRST) if item.get_closest_marker(mark)), len(LONGEST_FIRST))
+
+    items.sort(key=place)
+
+
 @pytest.fixture(scope="session")
 def lake():
     """Return the module that makes small lakes."""

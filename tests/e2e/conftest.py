@@ -73,51 +73,25 @@ def stop(platform: Platform) -> None:
     shutil.rmtree(platform.home, ignore_errors=True)
 
 
-@pytest.fixture(scope="session")
-def own_files():
-    """A user's own files instead of the simulated day, brought up beside the tests of that day.
-
-    Returns a function that gives the platform and its running `customs up`, None without the files.
-    """
-    begun: list[tuple[Platform, subprocess.Popen[str]]] = []
-
-    def begin() -> tuple[Platform, subprocess.Popen[str]] | None:
-        if KCS.is_dir() and not begun:
-            platform = start("kcs")
-            log = (platform.home / "up.log").open("w")
-            process = subprocess.Popen(
-                [str(CUSTOMS), "up", "--input", str(KCS)],
-                env=platform.environment, cwd=REPOSITORY, text=True, stdout=log, stderr=subprocess.STDOUT,
-            )  # fmt: skip
-            begun.append((platform, process))
-        return begun[0] if begun else None
-
-    yield begin
-    for platform, process in begun:
-        process.terminate()
-        process.wait(60)
-        stop(platform)
-
-
-@pytest.fixture(scope="session")
-def small_day(own_files):
+@pytest.fixture(scope="module")
+def small_day():
     """The simulated small day, brought up once for all tests."""
     platform = start("day")
     try:
         platform.run("up", "--size", "small", minutes=20)
-        own_files()
         yield platform
     finally:
         stop(platform)
 
 
-@pytest.fixture(scope="session")
-def kcs_files(own_files):
+@pytest.fixture(scope="module")
+def kcs_files():
     """Published declarations in a foreign layout, brought to the dashboards."""
-    begun = own_files()
-    if begun is None:
+    if not KCS.is_dir():
         pytest.skip(f"{KCS} is not there: it holds the published declarations this test reads")
-    platform, process = begun
-    code = process.wait(20 * MINUTES)
-    assert code == 0, (platform.home / "up.log").read_text()[-6000:]
-    return platform
+    platform = start("kcs")
+    try:
+        platform.run("up", "--input", str(KCS), minutes=20)
+        yield platform
+    finally:
+        stop(platform)

@@ -143,10 +143,12 @@ def measure(settings: Settings, progress: Callable[[str], None]) -> Canary:
 def _groups(settings: Settings, values: list[Value]) -> Iterator[tuple[list[Path], list[Value]]]:
     """Yield files, those of one folder's Parquet together, with the values they must not hold."""
     parquet: dict[tuple[Path, frozenset[str]], tuple[list[Path], list[Value]]] = {}
+    forbidden_in: dict[str, list[Value]] = {}
     for path in files_of(settings):
-        if path.is_relative_to(settings.truth):
-            continue
-        forbidden = [one for one in values if not _may_hold(settings, path, one.field)]
+        zone = _zone(settings, path)
+        if zone not in forbidden_in:
+            forbidden_in[zone] = [one for one in values if not _may_hold(zone, one.field)]
+        forbidden = forbidden_in[zone]
         if not forbidden:
             continue
         if path.suffix != ".parquet":
@@ -184,21 +186,33 @@ def _needles(values: Iterable[Value]) -> Needles:
     )
 
 
-def _may_hold(settings: Settings, path: Path, field: Field) -> bool:
-    """Return whether contract and policy let a file hold a column's clear value."""
+def _zone(settings: Settings, path: Path) -> str:
+    """Return what kind of place a file lies in: ``lake/<zone>``, ``role/<name>``, or the name of the place."""
+    if path.is_relative_to(settings.truth):
+        return "truth"
     if path.is_relative_to(settings.landing):
-        return True
+        return "landing"
     if path.is_relative_to(settings.lake):
-        zone = path.relative_to(settings.lake).parts[0]
-        if zone == "quarantine":
-            return field.grade <= load_contract(QUARANTINE).field("original").grade
-        return zone == "raw" or (zone in ("silver", "features") and field.mask != "hmac")
+        return f"lake/{path.relative_to(settings.lake).parts[0]}"
     if path.is_relative_to(settings.warehouse.parent):
-        return field.mask != "hmac"
+        return "warehouse"
     if path.is_relative_to(settings.serving):
-        form = load_policy().form(field.grade, path.name.partition(".")[0], field.personal_information)
-        return form == "clear" and field.mask != "hmac"
-    return False
+        return f"role/{path.name.partition('.')[0]}"
+    return "elsewhere"
+
+
+def _may_hold(zone: str, field: Field) -> bool:
+    """Return whether contract and policy let the files of a zone hold a column's clear value."""
+    if zone in ("truth", "landing", "lake/raw"):
+        return True
+    if zone == "lake/quarantine":
+        return field.grade <= load_contract(QUARANTINE).field("original").grade
+    if field.mask == "hmac":
+        return False
+    if zone in ("lake/silver", "lake/features", "warehouse"):
+        return True
+    what, _, role = zone.partition("/")
+    return what == "role" and load_policy().form(field.grade, role, field.personal_information) == "clear"
 
 
 # --- what is searched for -----------------------------------------------------------------------------------------
