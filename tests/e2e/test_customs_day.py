@@ -302,11 +302,11 @@ TWO_EVENTS = """
 import threading
 from airflow.assets.manager import asset_manager
 from airflow.models.asset import AssetEvent, AssetModel, AssetPartitionDagRun, PartitionedAssetKeyLog
-from airflow.settings import Session
+from airflow.settings import NonScopedSession
 from sqlalchemy import delete, func, select
 
 DAY = "1999-12-31"
-first, second = Session(), Session()
+first, second = NonScopedSession(), NonScopedSession()
 try:
     def tell(session, name):
         asset = session.scalar(select(AssetModel).where(AssetModel.name == name))
