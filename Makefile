@@ -22,7 +22,7 @@ status:  ## services, feeds, datasets, models, dashboards, addresses
 
 test: setup  ## every test (25 minutes on two cores)
 	@$(PYTHON) infra/services/bootstrap.py --browser
-	@.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 15
 
 test-fast: setup  ## tests that start no Java and no services (90 seconds)
 	@.venv/bin/python -m pytest -n 2 --dist loadfile -m "not spark and not services and not datasets and not slow"

@@ -11,6 +11,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +27,8 @@ from infra.runtime.settings import Settings
 _CHUNK = 1 << 22
 _TOKEN = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 _LONGEST = 1024
+# Parquet files that are read by one statement
+TOGETHER = 200
 
 
 @dataclass(frozen=True)
@@ -150,18 +153,37 @@ def search(
     files = size = 0
     hits: list[Hit] = []
     try:
-        for path in files_of(settings, besides):
-            try:
-                size += path.stat().st_size
-                hits += hits_in(connection, path, needles)
-            except FileNotFoundError:
-                continue
-            files += 1
-            if files % 1000 == 0:
-                progress(f"searched {files:,} files, {size / 1e6:,.0f} MB")
+        for group in _together(files_of(settings, besides)):
+            size += size_of(group)
+            hits += hits_together(connection, group, needles)
+            if (files + len(group)) // 1000 > files // 1000:
+                progress(f"searched {files + len(group):,} files, {size / 1e6:,.0f} MB")
+            files += len(group)
     finally:
         connection.close()
     return Searched(files, size, tuple(hits))
+
+
+def _together(paths: Iterable[Path]) -> Iterator[list[Path]]:
+    """Yield the Parquet files of one folder together, every other file by itself."""
+    parquet: dict[Path, list[Path]] = {}
+    for path in paths:
+        if path.suffix == ".parquet":
+            parquet.setdefault(path.parent, []).append(path)
+        else:
+            yield [path]
+    for group in parquet.values():
+        for start in range(0, len(group), TOGETHER):
+            yield group[start : start + TOGETHER]
+
+
+def size_of(paths: Iterable[Path]) -> int:
+    """Return the bytes of those files that are still there."""
+    size = 0
+    for path in paths:
+        with suppress(FileNotFoundError):
+            size += path.stat().st_size
+    return size
 
 
 def hits_in(connection: duckdb.DuckDBPyConnection, path: Path, needles: Needles) -> list[Hit]:
@@ -174,21 +196,24 @@ def hits_in(connection: duckdb.DuckDBPyConnection, path: Path, needles: Needles)
     return found
 
 
-def parquet_hits(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], needles: Needles) -> list[Hit]:
-    """Return where Parquet files hold one of the values: read together first, one by one only when something is there.
+def hits_together(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], needles: Needles) -> list[Hit]:
+    """Return where files hold one of the values: several Parquet files are read together first.
 
-    A table has hundreds of small files, and a statement for each costs more than the reading.
+    A table has hundreds of small files, and a statement for each costs more than the reading; they are read one by one
+    when something is there. A file that is gone meanwhile holds nothing, and the others are read all the same.
     """
-    together = (
-        f"read_parquet([{', '.join(text(str(one)) for one in paths)}], union_by_name = true, hive_partitioning = false)"
-    )
-    try:
-        if not _in_relation(connection, together, None, needles):
-            return []
-    except duckdb.Error:
-        # one of them is broken, or their columns do not agree
-        pass
-    return [hit for path in paths for hit in hits_in(connection, path, needles)]
+    if len(paths) > 1:
+        listed = ", ".join(text(str(one)) for one in paths)
+        # broken ones among them, or columns that do not agree, are looked at one by one
+        with suppress(duckdb.Error):
+            together = f"read_parquet([{listed}], union_by_name = true, hive_partitioning = false)"
+            if not _in_relation(connection, together, None, needles):
+                return []
+    found: list[Hit] = []
+    for path in paths:
+        with suppress(FileNotFoundError):
+            found += hits_in(connection, path, needles)
+    return found
 
 
 def _in_relation(
@@ -211,11 +236,16 @@ def _in_relation(
         filters = ", ".join(f"count(*) FILTER (WHERE {test})" for test in tests.values())
         row = connection.execute(f"SELECT {filters} FROM {relation}").fetchone() or ()
         counts = dict(zip(tests, map(int, row), strict=True))
-    for name in texts if needles.pseudonyms else ():
-        value = f"CAST({quote(name)} AS VARCHAR)"
-        tokens = f"SELECT unnest(regexp_extract_all({value}, '[0-9a-f]{{64}}')) AS token FROM {relation}"
-        matched = connection.execute(f"SELECT count(*) FROM ({tokens}) SEMI JOIN needles USING (token)").fetchall()
-        counts[name] += int(matched[0][0])
+    if texts and needles.pseudonyms:
+        found = ", ".join(
+            f"{{'place': {text(name)}, 'tokens': regexp_extract_all(CAST({quote(name)} AS VARCHAR), '[0-9a-f]{{64}}')}}"
+            for name in texts
+        )
+        cells = f"SELECT unnest([{found}], max_depth := 2) FROM {relation}"
+        tokens = f"SELECT place, unnest(tokens) AS token FROM ({cells})"
+        matched = f"SELECT place, count(*) FROM ({tokens}) SEMI JOIN needles USING (token) GROUP BY place"
+        for name, count in connection.execute(matched).fetchall():
+            counts[name] += int(count)
     where = path or Path()
     return [Hit(where, f"{table}.{name}" if table else name, count) for name, count in counts.items() if count]
 

@@ -14,6 +14,7 @@ import time
 import httpx
 import psutil
 import pytest
+from deltalake import DeltaTable
 
 from .conftest import CUSTOMS
 
@@ -80,7 +81,6 @@ def test_the_table_at_the_end_tells_the_whole_day(small_day):
 
 
 def test_the_day_has_substance(small_day):
-    counts = {name: rows for name, (rows, _) in contents(small_day).items()}
     for name, least in {
         "declarations__declaration": 100_000,
         "declarations__declaration_item": 250_000,
@@ -92,7 +92,8 @@ def test_the_day_has_substance(small_day):
         "scores__enterprise_risk": 4_000,
         "scores__aeo_candidate": 1_000,
     }.items():
-        assert counts[name] >= least, f"{name}: {counts[name]}"
+        rows = DeltaTable(str(small_day.home / "lake/silver" / name)).to_pyarrow_dataset().count_rows()
+        assert rows >= least, f"{name}: {rows}"
 
 
 def test_hidden_truth_is_out_of_reach_of_jobs(small_day):

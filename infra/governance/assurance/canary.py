@@ -28,7 +28,7 @@ from data_contracts.emit.sql import hmac_sha256, quote, text
 from data_contracts.model import Contract, Field
 from data_contracts.policy import load_policy
 from infra.governance.originals import pseudonym_fields, read_originals
-from infra.governance.search import Hit, Needles, files_of, hits_in, occurrences, parquet_hits
+from infra.governance.search import TOGETHER, Needles, files_of, hits_in, hits_together, occurrences, size_of
 from infra.lake.commit import QUARANTINE, table_view
 from infra.lake.pseudonym import load_keys
 from infra.runtime.duck import duck_connection
@@ -39,7 +39,6 @@ SERVICES = ("airflow", "mlflow", "superset")
 # of own files: so many originals per column, long enough to be one person's
 SAMPLE, SHORTEST = 8, 10
 _CHUNK = 1 << 20
-_TOGETHER = 200
 # files of each feed a sample is taken from, the smallest
 _SAMPLED_FILES = 3
 
@@ -105,8 +104,8 @@ def measure(settings: Settings, progress: Callable[[str], None]) -> Canary:
             if texts not in searches:
                 searches[texts] = _needles(forbidden)
             try:
-                size += sum(path.stat().st_size for path in group)
-                for path in sorted({hit.file for hit in _hits(connection, group, searches[texts])}):
+                size += size_of(group)
+                for path in sorted({hit.file for hit in hits_together(connection, group, searches[texts])}):
                     held = [one for one in forbidden if hits_in(connection, path, _needles([one]))]
                     sentences.append(_sentence(str(_place(settings, path)), held))
             except FileNotFoundError:
@@ -159,14 +158,8 @@ def _groups(settings: Settings, values: list[Value]) -> Iterator[tuple[list[Path
         texts = frozenset(one.text for one in forbidden)
         parquet.setdefault((folder, texts), ([], forbidden))[0].append(path)
     for paths, forbidden in parquet.values():
-        for start in range(0, len(paths), _TOGETHER):
-            yield paths[start : start + _TOGETHER], forbidden
-
-
-def _hits(connection: duckdb.DuckDBPyConnection, group: list[Path], needles: Needles) -> list[Hit]:
-    if group[0].suffix == ".parquet":
-        return parquet_hits(connection, group, needles)
-    return hits_in(connection, group[0], needles)
+        for start in range(0, len(paths), TOGETHER):
+            yield paths[start : start + TOGETHER], forbidden
 
 
 def _sentence(place: str, held: Iterable[Value]) -> str:
