@@ -101,6 +101,16 @@ def test_a_canary_is_found_in_every_form(planted, what):
     assert CANARY[what] not in " ".join(found.sentences)
 
 
+def test_a_file_that_vanishes_meanwhile_does_not_hide_the_others_of_its_folder(planted, monkeypatch):
+    folder = planted.home / "logs" / "task" / "run"
+    folder.mkdir(parents=True)
+    pq.write_table(pa.table({"note": [f"see {CANARY['id']}."]}), folder / "x.parquet")
+    there = canary.files_of
+    monkeypatch.setattr(canary, "files_of", lambda settings: [*there(settings), folder / "gone.parquet"])
+    found = canary.measure(planted, silent)
+    assert [one.split(" holds ")[0] for one in found.sentences] == ["logs/task/run/x.parquet"]
+
+
 def test_a_restricted_amount_may_be_in_the_file_of_a_role_that_sees_it_and_in_no_other(planted):
     with lake_connection(planted) as connection:
         source = table_view(connection, planted.silver("ecommerce.list"))
