@@ -7,6 +7,13 @@ with newest as (
     group by source_system
 ),
 
+read_wagons as (
+    select
+        *,
+        count(*) over (partition by train_id, material) as wagons_alike
+    from {{ ref('fct_rail_wagon_inspection') }}
+),
+
 wagons as (
     select
         wagons.business_date,
@@ -14,7 +21,9 @@ wagons as (
         wagons.station,
         wagons.material,
         1 as records,
-        row_number() over (partition by wagons.train_id order by wagons.position) = 1 as is_first_of_train,
+        -- a train of several minerals counts with the one most of its wagons hold: three odd wagons would be withheld
+        row_number() over (partition by wagons.train_id order by wagons.wagons_alike desc, wagons.position) = 1
+            as is_first_of_train,
         trains.is_abnormal as is_train_abnormal,
         wagons.is_abnormal,
         wagons.radiation_check,
@@ -24,7 +33,7 @@ wagons as (
         wagons.closure_pct,
         wagons.flags,
         wagons.business_date = newest.newest_on as is_newest_day
-    from {{ ref('fct_rail_wagon_inspection') }} as wagons
+    from read_wagons as wagons
     inner join {{ ref('fct_rail_train_inspection') }} as trains on wagons.train_id = trains.train_id
     inner join newest on wagons.source_system = newest.source_system
 ),
