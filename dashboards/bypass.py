@@ -75,7 +75,7 @@ CHANGING = {
     "UPDATE": "UPDATE mart.published SET records = 0",
     "DROP TABLE": "DROP TABLE mart.published",
 }
-# read where Superset keeps them: over its API they cost more than all the tries
+# read where Superset keeps them: five queries after a try, where its API takes a page or more of requests per kind
 _KINDS = {
     "database": "SELECT id, uuid, database_name FROM dbs",
     "dataset": "SELECT id, uuid, table_name, changed_on FROM tables",

@@ -6,7 +6,7 @@ from airflow.assets.manager import AssetManager
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-# any number will do: the platform's database has no other advisory lock
+# any number will do that is not one of Airflow's own advisory locks (its DBLocks)
 EVENTS = 20251122
 
 

@@ -28,7 +28,7 @@ _CHUNK = 1 << 22
 _TOKEN = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 _LONGEST = 1024
 # Parquet files that are read by one statement
-TOGETHER = 200
+_TOGETHER = 200
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ def search(
     files = size = 0
     hits: list[Hit] = []
     try:
-        for group in _together(files_of(settings, besides)):
+        for group in together(files_of(settings, besides)):
             size += size_of(group)
             hits += hits_together(connection, group, needles)
             if (files + len(group)) // 1000 > files // 1000:
@@ -164,17 +164,18 @@ def search(
     return Searched(files, size, tuple(hits))
 
 
-def _together(paths: Iterable[Path]) -> Iterator[list[Path]]:
-    """Yield the Parquet files of one folder together, every other file by itself."""
+def together(paths: Iterable[Path]) -> Iterator[list[Path]]:
+    """Yield the Parquet files of one table together, its partitions included, and every other file by itself."""
     parquet: dict[Path, list[Path]] = {}
     for path in paths:
         if path.suffix == ".parquet":
-            parquet.setdefault(path.parent, []).append(path)
+            table = next(folder for folder in path.parents if "=" not in folder.name)
+            parquet.setdefault(table, []).append(path)
         else:
             yield [path]
     for group in parquet.values():
-        for start in range(0, len(group), TOGETHER):
-            yield group[start : start + TOGETHER]
+        for start in range(0, len(group), _TOGETHER):
+            yield group[start : start + _TOGETHER]
 
 
 def size_of(paths: Iterable[Path]) -> int:

@@ -28,7 +28,7 @@ from data_contracts.emit.sql import hmac_sha256, quote, text
 from data_contracts.model import Contract, Field
 from data_contracts.policy import load_policy
 from infra.governance.originals import pseudonym_fields, read_originals
-from infra.governance.search import TOGETHER, Needles, files_of, hits_in, hits_together, occurrences, size_of
+from infra.governance.search import Needles, files_of, hits_in, hits_together, occurrences, size_of, together
 from infra.lake.commit import QUARANTINE, table_view
 from infra.lake.pseudonym import load_keys
 from infra.runtime.duck import duck_connection
@@ -140,26 +140,14 @@ def measure(settings: Settings, progress: Callable[[str], None]) -> Canary:
 
 
 def _groups(settings: Settings, values: list[Value]) -> Iterator[tuple[list[Path], list[Value]]]:
-    """Yield files, those of one folder's Parquet together, with the values they must not hold."""
-    parquet: dict[tuple[Path, frozenset[str]], tuple[list[Path], list[Value]]] = {}
-    forbidden_in: dict[str, list[Value]] = {}
+    """Yield files, those of one table's Parquet together, with the values they must not hold."""
+    zones: dict[str, list[Path]] = {}
     for path in files_of(settings):
-        zone = _zone(settings, path)
-        if zone not in forbidden_in:
-            forbidden_in[zone] = [one for one in values if not _may_hold(zone, one.field)]
-        forbidden = forbidden_in[zone]
-        if not forbidden:
-            continue
-        if path.suffix != ".parquet":
-            yield [path], forbidden
-            continue
-        # partitions are folders of a table: <home>/<zone>/<layer>/<table>
-        folder = Path(*_place(settings, path).parts[:3])
-        texts = frozenset(one.text for one in forbidden)
-        parquet.setdefault((folder, texts), ([], forbidden))[0].append(path)
-    for paths, forbidden in parquet.values():
-        for start in range(0, len(paths), TOGETHER):
-            yield paths[start : start + TOGETHER], forbidden
+        zones.setdefault(_zone(settings, path), []).append(path)
+    for zone, paths in zones.items():
+        if forbidden := [one for one in values if not _may_hold(zone, one.field)]:
+            for group in together(paths):
+                yield group, forbidden
 
 
 def _sentence(place: str, held: Iterable[Value]) -> str:
