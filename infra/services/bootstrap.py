@@ -1,4 +1,4 @@
-"""From a bare Python 3.11 to a working checkout: two environments, the project, the Delta JARs.
+"""From a bare Python 3.11 to a working checkout: two environments, the project, the Delta JARs, Spark's class archive.
 
 Run by ``make``; stdlib only. Every part leaves a stamp in ``.setup/`` naming what it was made from, so a second run
 takes no time and an interrupted one goes on where it stopped. ``--browser`` also looks for the Chromium of the tests.
@@ -192,6 +192,14 @@ def fetch_jars() -> None:
     ended_well(process, log, "check the network, or put the files of infra/envs/jars.sha256 into .jars/ by hand.")
 
 
+def archive_classes() -> None:
+    """Archive Spark's classes; Spark works without, each session a few seconds later."""
+    log = STAMPS / "classes.log"
+    if logged([PLATFORM / "bin" / "python", "-m", "infra.services.classes"], log).wait():
+        say(f"        this Java keeps none: Spark starts from its JARs, some seconds slower each time. Log: {log}")
+    finish("classes", fingerprint(ENVS / "platform.txt", ENVS / "jars.sha256"))
+
+
 def ensure_browser() -> None:
     """Install Chromium for the browser tests where there is none, apt is there and the account may use it."""
     if any(shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")):
@@ -230,7 +238,8 @@ def main() -> int:
     jars_are_stale = not all((REPOSITORY / ".jars" / jar).is_file() for jar in jars)
     if "--browser" in sys.argv[1:]:
         ensure_browser()
-    if not (stale or project_is_stale or jars_are_stale):
+    classes_are_stale = not is_fresh("classes", fingerprint(ENVS / "platform.txt", ENVS / "jars.sha256"))
+    if not (stale or project_is_stale or jars_are_stale or classes_are_stale):
         return 0
 
     missing = [name for name in ("venv", "ensurepip") if importlib.util.find_spec(name) is None]
@@ -251,6 +260,7 @@ def main() -> int:
         (f"environments {' and '.join(stale)}", lambda: install_requirements(stale), bool(stale)),
         ("this project", install_project, project_is_stale),
         ("Delta JARs", fetch_jars, jars_are_stale),
+        ("archive of Spark's classes", archive_classes, classes_are_stale),
     ]
     steps = [step for step in steps if step[2]]
     for number, (title, action, _) in enumerate(steps, 1):

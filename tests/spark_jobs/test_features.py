@@ -1,8 +1,10 @@
 from datetime import date
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from infra.runtime.spark import CLASSES
 from spark_jobs.features import FEATURE_SETS
 from spark_jobs.features.build import build_features
 from spark_jobs.features.enterprise_state import month_starts
@@ -28,6 +30,11 @@ def features(settings, name):
     from deltalake import DeltaTable
 
     return DeltaTable(str(settings.features(name))).to_pandas()
+
+
+def test_a_session_starts_from_the_classes_archived_at_set_up(spark):
+    process = spark.sparkContext._jvm.java.lang.ProcessHandle.current().pid()
+    assert f" {CLASSES}\n" in Path(f"/proc/{process}/maps").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
