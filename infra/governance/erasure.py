@@ -31,10 +31,9 @@ from infra.governance.accounts import Account, NotAllowedError, write_owner_only
 from infra.governance.history import forget_history
 from infra.governance.search import Needles, files_of, hits_in, search
 from infra.lake import ledger
-from infra.lake.commit import table_locks
+from infra.lake.commit import lake_connection, table_locks
 from infra.lake.pseudonym import load_keys, pseudonym
 from infra.runtime import audit
-from infra.runtime.duck import duck_connection
 from infra.runtime.errors import BadArgumentsError, DataContractError, TryAgainError
 from infra.runtime.settings import Settings
 
@@ -117,7 +116,7 @@ def erase(
         done.rows["vault"] = vault.forget(settings, by_purpose)
         shared = _revoke_shares(settings, given, pseudonyms, account, done)
         needles = Needles(given, pseudonyms | shared)
-        connection = duck_connection(settings=settings)
+        connection = lake_connection(settings)
         needles.prepare(connection)
         try:
             tables = delta_tables(settings)
@@ -298,7 +297,7 @@ def _revoke_shares(
 ) -> set[str]:
     """Revoke delivered shares that hold the person; return the pseudonyms these shares knew them by."""
     known: set[str] = set()
-    connection = duck_connection(settings=settings)
+    connection = lake_connection(settings)
     try:
         for request in sharing.requests(settings):
             if request.state != "delivered":

@@ -31,10 +31,9 @@ from infra.governance.history import forget_history
 from infra.governance.originals import pseudonym_fields, read_originals
 from infra.governance.search import Hit, Needles, search
 from infra.lake import ledger
-from infra.lake.commit import add_actions, table_locks, table_view
+from infra.lake.commit import add_actions, lake_connection, table_locks, table_view
 from infra.lake.pseudonym import KEY_BYTES, Key, key_file, links, load_keys, read_key, written_key
 from infra.runtime import audit
-from infra.runtime.duck import duck_connection
 from infra.runtime.errors import BadArgumentsError, CustomsError, DataContractError, TryAgainError
 from infra.runtime.settings import Settings
 
@@ -96,7 +95,7 @@ def rotate(
                 f"A batch of {', '.join(sorted(feeds))} is unfinished: run `customs lake ingest` first."
             )
         plan = _begin(settings, purpose, keys[purpose], account)
-        connection = duck_connection(settings=settings)
+        connection = lake_connection(settings)
         try:
             pairs = _map(connection, settings, plan, keys[purpose], tables, progress)
             if plan["phase"] == "rekey":

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data_contracts.emit.sql import quote, text
-from infra.runtime.duck import duck_connection
+from infra.lake.commit import lake_connection
 from infra.runtime.errors import CustomsError
 from infra.runtime.settings import Settings
 
@@ -148,7 +148,7 @@ def search(
         besides: files not to read.
         progress: called with one line every thousand files.
     """
-    connection = duck_connection(settings=settings)
+    connection = lake_connection(settings)
     needles.prepare(connection)
     files = size = 0
     hits: list[Hit] = []

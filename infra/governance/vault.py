@@ -31,9 +31,9 @@ from data_contracts import load_contract
 from data_contracts.emit.sql import hmac_sha256
 from infra.governance.accounts import Account, NotAllowedError, write_owner_only
 from infra.governance.originals import read_originals
+from infra.lake.commit import lake_connection
 from infra.lake.pseudonym import load_keys
 from infra.runtime import audit
-from infra.runtime.duck import duck_connection
 from infra.runtime.errors import BadArgumentsError, DataContractError
 from infra.runtime.settings import Settings
 
@@ -114,7 +114,7 @@ def seal(settings: Settings, account: Account) -> dict[str, int]:
     pseudonym_keys = load_keys(settings)
     sealed = {}
     for purpose in purposes():
-        connection = duck_connection(settings=settings)
+        connection = lake_connection(settings)
         try:
             read_originals(connection, settings, {purpose}, RECOVERABLE)
             rows = connection.execute(

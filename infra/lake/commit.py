@@ -94,7 +94,8 @@ _instances: dict[tuple[int, str], duckdb.DuckDBPyConnection] = {}
 def lake_connection(settings: Settings) -> duckdb.DuckDBPyConnection:
     """Return a connection of this process's DuckDB: tables made on it are temporary and its own.
 
-    Loading the Delta extension costs a third of a second, so it happens once per process, not once per table.
+    Loading the Delta extension takes a third of a second (DuckDB verifies the signature of its 80 MB each time), so it
+    happens once per process, not once per table or search. Rows come in no order but one that is asked for.
     """
     key = (settings.duckdb_threads, settings.duckdb_memory_limit)
     if key not in _instances:

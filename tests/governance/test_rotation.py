@@ -13,10 +13,10 @@ from infra.governance import rotation, search, vault
 from infra.governance.accounts import NotAllowedError
 from infra.governance.search import Needles
 from infra.lake import pseudonym as pseudonyms
+from infra.lake.commit import lake_connection
 from infra.lake.ingest import ingest_feed
 from infra.lake.pseudonym import key_file, load_keys
 from infra.runtime import audit
-from infra.runtime.duck import duck_connection
 from infra.runtime.errors import BadArgumentsError, DataContractError
 from infra.runtime.settings import Settings
 
@@ -30,11 +30,7 @@ TABLES = ("ecommerce.list", "ecommerce.order")
 
 def rows(settings: Settings, contract_id: str, columns: str = "* EXCLUDE (ingested_at, batch_id)") -> list[tuple]:
     path = settings.silver(contract_id)
-    return (
-        duck_connection(settings=settings)
-        .execute(f"SELECT {columns} FROM delta_scan('{path}') ORDER BY ALL")
-        .fetchall()
-    )
+    return lake_connection(settings).execute(f"SELECT {columns} FROM delta_scan('{path}') ORDER BY ALL").fetchall()
 
 
 def pseudonym(settings: Settings, value: str) -> str:
@@ -49,12 +45,12 @@ def test_every_person_gets_a_new_pseudonym_and_keeps_their_history(lake, people)
         "SELECT count(*), count(DISTINCT l.buyer_id) FROM delta_scan('{}') l JOIN delta_scan('{}') o USING (buyer_id)"
     )
     joined = query.format(*(lake.silver(one) for one in TABLES))
-    connection = duck_connection(settings=lake)
+    connection = lake_connection(lake)
     counted = connection.execute(joined).fetchone()
     figures = rotation.rotate(lake, PURPOSE, people["li"])
     assert figures["former_pseudonyms_found"] == figures["unmatched"] == 0
     assert figures["rows"] == sum(len(one) for one in before.values())
-    assert duck_connection(settings=lake).execute(joined).fetchone() == counted
+    assert lake_connection(lake).execute(joined).fetchone() == counted
     assert load_keys(lake)[PURPOSE] != old_key
     assert {k: v for k, v in load_keys(lake).items() if k != PURPOSE} == others
     assert key_file(lake).stat().st_mode & 0o077 == 0

@@ -29,9 +29,8 @@ from data_contracts.model import Contract, Field
 from data_contracts.policy import load_policy
 from infra.governance.originals import pseudonym_fields, read_originals
 from infra.governance.search import Needles, files_of, hits_in, hits_together, occurrences, size_of, together
-from infra.lake.commit import QUARANTINE, table_view
+from infra.lake.commit import QUARANTINE, lake_connection, table_view
 from infra.lake.pseudonym import load_keys
-from infra.runtime.duck import duck_connection
 from infra.runtime.errors import BadArgumentsError, CustomsError, TryAgainError
 from infra.runtime.settings import Settings
 
@@ -88,7 +87,7 @@ def measure(settings: Settings, progress: Callable[[str], None]) -> Canary:
         TryAgainError: a file or database could not be read and nothing was found in the others: that is no proof.
         CustomsError: the search did not even find the values where they are.
     """
-    connection = duck_connection(settings=settings)
+    connection = lake_connection(settings)
     try:
         values = _planted(connection, settings) or _sampled(connection, settings)
         if not values:

@@ -36,9 +36,15 @@ from data_contracts.model import GRADES, Contract, Field, Rule
 from data_contracts.policy import load_policy
 from infra.governance import sharing
 from infra.lake import ledger
-from infra.lake.commit import create_lake, create_table, quarantine_contract, satisfied, table_view
+from infra.lake.commit import (
+    create_lake,
+    create_table,
+    lake_connection,
+    quarantine_contract,
+    satisfied,
+    table_view,
+)
 from infra.lake.ingest import ingest_feed, read_again
-from infra.runtime.duck import duck_connection
 from infra.runtime.settings import Settings
 
 _DAY = "2026-11-22"
@@ -464,7 +470,7 @@ class _Bench:
         create_table(quarantine_contract(), aside, of=contract)
         for manifest in self._manifests(committed):
             read_again(self.lake, manifest, contract, silver, aside)
-        with duck_connection(settings=self.lake) as connection:
+        with lake_connection(self.lake) as connection:
             held = connection.execute(f"SELECT {quote(name)} FROM {table_view(connection, silver)}").fetchall()
         found = {row[0] for row in held}
         return f"silver holds {name} in clear" if found & sent else None
