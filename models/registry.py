@@ -4,7 +4,8 @@ import json
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -88,9 +89,23 @@ def champion(client: MlflowClient, name: str) -> Champion | None:
     return Champion(name, str(found.version), dict(found.tags), dict(metrics), run_id)
 
 
-def load_scorer(name: str) -> RegisteredScorer:
-    """Load the champion through ``models:/<name>@champion``."""
-    return mlflow.pyfunc.load_model(f"models:/{name}@{CHAMPION}").unwrap_python_model()
+def load_scorer(name: str) -> Any:
+    """Load the scorer of the champion through ``models:/<name>@champion``."""
+    with _loaded(name) as model:
+        return model.scorer
+
+
+def load_judged(name: str) -> Any:
+    """Load the scorer the champion's metrics belong to."""
+    with _loaded(name) as model:
+        return model.judged()
+
+
+@contextmanager
+def _loaded(name: str) -> Iterator[RegisteredScorer]:
+    # where MLflow may choose the folder it downloads to, the model stays in /tmp for ever
+    with tempfile.TemporaryDirectory(prefix=f"customs-{name}-") as folder:
+        yield mlflow.pyfunc.load_model(f"models:/{name}@{CHAMPION}", dst_path=folder).unwrap_python_model()
 
 
 def register(

@@ -48,7 +48,7 @@ def score(
     found = registry.champion(client, features.name)
     if found is None:
         return {"outcome": "skipped", "reason": "no champion yet", "rows": 0}
-    scorer = registry.load_scorer(features.name).scorer
+    scorer = registry.load_scorer(features.name)
     rows = _asked(spark, settings, features, as_of, found, days)
     columns = list(scorer.columns())
     key = features.key[0]

@@ -210,7 +210,7 @@ def train(
     }
     current = registry.champion(client, name)
     if current is not None and current.tags.get("source_system") == source:
-        judged = registry.load_scorer(name).judged()
+        judged = registry.load_judged(name)
         figures["champion"] = ranking_metrics(split.holdout_label, recipe.predict(judged, split))
     promoted, reason = decide(recipe.primary, figures)
     final = recipe.refit(spark, scorer, rows, as_of) if recipe.refit else scorer

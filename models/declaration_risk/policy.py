@@ -47,7 +47,7 @@ def compare_policies(
     champion = registry.champion(client, FEATURES.name)
     if champion is None:
         raise BadArgumentsError("There is no champion to compare with: run `customs models train declaration_risk`.")
-    scorer = registry.load_scorer(FEATURES.name).scorer
+    scorer = registry.load_scorer(FEATURES.name)
     columns = tuple(dict.fromkeys((*_LOG, *_PAST_RATES, *scorer.columns())))
     rows = _settled(settings, as_of, date.fromisoformat(champion.tags["trained_until"]), columns, champion.tags)
     logged = rows["selection_prob"].astype(float).to_numpy()

@@ -53,7 +53,12 @@ def build_features(
         points["aeo_candidate"] = aeo_candidate.points(spark, settings, as_of)
     if points:
         # both sets ask the same questions about enterprises, at different days: answered in one pass
-        asked = lay_together(*[p.withColumn("feature_set", F.lit(name)) for name, p in points.items()])
+        asked = lay_together(
+            *[p.withColumn("feature_set", F.lit(name)) for name, p in points.items()]
+        ).localCheckpoint()
+        if asked.isEmpty():
+            # a source that tells of no enterprises: Spark then sees that there is nothing to sum up and does not begin
+            asked = spark.createDataFrame([], asked.schema)
         described = describe(spark, settings, as_of, declarations, asked).localCheckpoint()
         for name, columns in points.items():
             own = described.where(F.col("feature_set") == name)

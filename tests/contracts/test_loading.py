@@ -83,6 +83,8 @@ def test_a_misspelled_key_is_refused_by_the_standards_schema(document, right, wr
             lambda f: (f.pop("logicalTypeOptions"), f.update(logicalType="integer")),
             ("declaration_no", "logicalType", "VARCHAR"),
         ),
+        (lambda f: f.update(logicalType="strng"), ("declaration_no", "logicalType", "strng", "number", "boolean")),
+        (lambda f: f.update(required="yes"), ("declaration_no", "required", "yes", "boolean")),
         (lambda f: set_property(f, "category", "clearing"), ("category", "clearing", "entry_clearance")),
         (lambda f: set_property(f, "mask", "hash"), ("mask", "hash", "hmac")),
         (lambda f: set_property(f, "mask", "hmac"), ("mask hmac", "purpose")),

@@ -122,7 +122,7 @@ def test_enterprises_and_candidates_are_trained_and_scored(spark, settings, clie
 
 
 def test_risk_grows_with_the_months_ahead(settings):
-    scorer = registry.load_scorer("enterprise_risk").scorer
+    scorer = registry.load_scorer("enterprise_risk")
     rows = pd.DataFrame({c: [np.nan, np.nan] for c in scorer.numeric} | {c: ["", ""] for c in scorer.categorical})
     assert (scorer.predict(rows, 12) > scorer.predict(rows, 3)).all()
 
