@@ -325,7 +325,7 @@ def _sql_lab(place: _Superset, superset: Superset, role: str, own: tuple[str, ..
         yield "SQL Lab, CSV export", partial(exported, False, database)
         yield "SQL Lab, streamed CSV export", partial(exported, True, database)
         yield "SQL Lab, a query as a chart", partial(as_chart, database)
-    contents = f"SELECT * FROM {serving.SCHEMA}.{serving.CONTENTS_TABLE}"  # noqa: S608
+    contents = f"SELECT * FROM {serving.SCHEMA}.{serving.CONTENTS_TABLE}"
     for name, database in place.databases.items():
         if name not in own:
             yield f"SQL Lab on the file of role {name}", partial(rows, contents, database)
@@ -336,13 +336,13 @@ def _not_given(known: Mapping[str, Dataset], role: str) -> Iterator[tuple[str, s
     policy = load_policy()
     for dataset in known.values():
         if role not in dataset.roles:
-            yield "a table of another role", f"SELECT * FROM {serving.SCHEMA}.{quote(dataset.name)} LIMIT 5"  # noqa: S608
-            yield "a table of the warehouse", f"SELECT * FROM {dataset.schema}.{quote(dataset.name)} LIMIT 5"  # noqa: S608
+            yield "a table of another role", f"SELECT * FROM {serving.SCHEMA}.{quote(dataset.name)} LIMIT 5"
+            yield "a table of the warehouse", f"SELECT * FROM {dataset.schema}.{quote(dataset.name)} LIMIT 5"
             break
     for dataset in known.values():
         hidden = [name for name in dataset.columns if due(dataset, name, role, policy).sql is None]
         if role in dataset.roles and hidden:
-            sql = f"SELECT {quote(hidden[0])} FROM {serving.SCHEMA}.{quote(dataset.name)} LIMIT 5"  # noqa: S608
+            sql = f"SELECT {quote(hidden[0])} FROM {serving.SCHEMA}.{quote(dataset.name)} LIMIT 5"
             yield "a column the role may not have", sql
             break
 

@@ -43,14 +43,14 @@ def read_facts(settings: Settings, specification: Specification, models: dict[st
         targets = dict(
             connection.execute(
                 f"""SELECT indicator, target_value FROM {SCHEMA}.rpt_target
-                WHERE valid_from <= $1 AND (valid_to IS NULL OR valid_to > $1)""",  # noqa: S608
+                WHERE valid_from <= $1 AND (valid_to IS NULL OR valid_to > $1)""",
                 [newest or date.max],
             ).fetchall()
         )
         currency = connection.execute(
             f"""SELECT value_currency FROM {SCHEMA}.rpt_revenue_monthly
             WHERE source_system = $1 AND value_currency IS NOT NULL
-            GROUP BY 1 ORDER BY sum(declarations) DESC, 1 LIMIT 1""",  # noqa: S608
+            GROUP BY 1 ORDER BY sum(declarations) DESC, 1 LIMIT 1""",
             [source],
         ).fetchone()
     return Facts(
@@ -69,7 +69,7 @@ def read_facts(settings: Settings, specification: Specification, models: dict[st
 
 def _empty(file: Path) -> list[str]:
     with duckdb.connect(str(file), read_only=True) as connection:
-        rows = connection.execute(f"SELECT dataset FROM {SCHEMA}.published WHERE records = 0").fetchall()  # noqa: S608
+        rows = connection.execute(f"SELECT dataset FROM {SCHEMA}.published WHERE records = 0").fetchall()
     return [name for (name,) in rows]
 
 
@@ -81,7 +81,7 @@ def _sources(file: Path) -> tuple[str | None, dict[str, tuple[date, date]]]:
             ), largest AS (
                 SELECT source_system FROM known GROUP BY 1 ORDER BY sum(records) DESC, 1 LIMIT 1
             )
-            SELECT source_system, subject, first_day, last_day FROM known JOIN largest USING (source_system)"""  # noqa: S608
+            SELECT source_system, subject, first_day, last_day FROM known JOIN largest USING (source_system)"""
         ).fetchall()
     return (rows[0][0] if rows else None), {subject: (first, last) for _, subject, first, last in rows}
 
@@ -93,7 +93,8 @@ def _standings(settings: Settings, models: dict[str, Model]) -> dict[str, Standi
     if not file.is_file() or not status:
         return {}
     manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    built_on = manifest["metadata"]["generated_at"][:10]
+    generated_at = datetime.fromisoformat(manifest["metadata"]["generated_at"])
+    built_on = generated_at.astimezone(ZoneInfo(settings.office_time_zone)).date()
     tests: dict[str, list[str]] = {}
     for unique_id, node in manifest["nodes"].items():
         if node["resource_type"] == "test":

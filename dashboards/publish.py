@@ -206,7 +206,7 @@ def _has_rows(chart: AnyChart, dataset: Dataset, period: tuple[Any, Any], facts:
     where = f" WHERE {' AND '.join(terms)}" if terms else ""
     with duckdb.connect(str(facts.serving / f"{dataset.database}.duckdb"), read_only=True) as connection:
         found = connection.execute(
-            f"SELECT 1 FROM {bundle.SCHEMA}.{dataset.model}{where} LIMIT 1",  # noqa: S608
+            f"SELECT 1 FROM {bundle.SCHEMA}.{dataset.model}{where} LIMIT 1",
             list(period) if follows else [],
         ).fetchone()
     return found is not None

@@ -98,7 +98,7 @@ class SqlLabReader:
             return {}
         # names of columns could be the same but for the case: the answer is read by number
         select = ", ".join(f"{sql} AS c{number}" for number, sql in enumerate(aggregates.values()))
-        (row,) = self._run(f"SELECT {select} FROM {serving.SCHEMA}.{quote(table)}")  # noqa: S608
+        (row,) = self._run(f"SELECT {select} FROM {serving.SCHEMA}.{quote(table)}")
         return {label: row[f"c{number}"] for number, label in enumerate(aggregates)}
 
 

@@ -90,7 +90,7 @@ def test_a_check_on_what_a_model_is_made_of_decides_its_standing(settings, specs
     mart, serving, test = "model.customs.mart", "model.customs.rpt_clearance", "test.customs.unique_mart"
     settings.dbt_target.mkdir(parents=True)
     manifest = {
-        "metadata": {"generated_at": "2026-11-21T06:00:00Z"},
+        "metadata": {"generated_at": "2026-11-20T22:00:00.123456Z"},
         "nodes": {
             mart: {"resource_type": "model", "name": "mart"},
             serving: {"resource_type": "model", "name": "rpt_clearance"},
@@ -105,3 +105,5 @@ def test_a_check_on_what_a_model_is_made_of_decides_its_standing(settings, specs
     standing = read_facts(settings, specs.load(), models).standing["rpt_clearance"]
     assert standing.certified is certified
     assert ("unique_mart" in standing.details) is not certified
+    # the day of the office, which is ahead of UTC
+    assert ("2026-11-21" in standing.details) is certified
