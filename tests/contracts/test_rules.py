@@ -36,6 +36,13 @@ def test_every_rule_fires_on_exactly_its_one_fault_row(contract, judge):
     assert judge(contract, [row for _, row in faults]) == [[rule_id] for rule_id, _ in faults]
 
 
+@pytest.mark.parametrize(("state", "before"), [("arrived", None), ("departed", "arrived"), ("released", "departed")])
+def test_a_state_of_a_train_follows_the_one_before(judge, state, before):
+    milestone = load_contract("rail.milestone")
+    row = valid_rows(milestone, 1)[0] | {"step_status": state, "previous_status": before}
+    assert "step_status.legal_transition" in judge(milestone, [row])[0]
+
+
 def test_valid_rows_are_reproducible_and_have_distinct_keys():
     contract = load_contract("ecommerce.order")
     rows = valid_rows(contract, 50)
