@@ -5,7 +5,9 @@ import tempfile
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-HOME = Path(tempfile.mkdtemp(prefix="airflow-"))
+# removed when the test process ends
+_FOLDER = tempfile.TemporaryDirectory(prefix="airflow-", ignore_cleanup_errors=True)
+HOME = Path(_FOLDER.name)
 os.environ.update(
     AIRFLOW_HOME=str(HOME),
     AIRFLOW__CORE__LOAD_EXAMPLES="False",
