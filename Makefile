@@ -7,7 +7,7 @@ CUSTOMS = .venv/bin/customs
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
-setup:  ## environments, project, Delta JARs (first time 3 minutes, then nothing)
+setup:  ## environments, project, Delta JARs, class archive (first time 3 minutes, then nothing)
 	@command -v $(PYTHON) >/dev/null || { echo "customs: $(PYTHON) is not installed: install Python 3.11, or run make PYTHON=/path/to/python3.11." >&2; exit 2; }
 	@$(PYTHON) infra/services/bootstrap.py
 
@@ -20,7 +20,7 @@ down:  ## stop the services; data stays
 status:  ## services, feeds, datasets, models, dashboards, addresses
 	@$(CUSTOMS) status
 
-test: setup  ## every test (22 minutes on two cores)
+test: setup  ## every test (22 to 26 minutes on two cores)
 	@$(PYTHON) infra/services/bootstrap.py --browser
 	@.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 15
 
