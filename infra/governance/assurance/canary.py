@@ -204,21 +204,22 @@ def _planted(connection: duckdb.DuckDBPyConnection, settings: Settings) -> list[
     if not path.is_file():
         return []
     keys = load_keys(settings)
-    arrived = []
+    planted: dict[tuple[str, str], list[str]] = {}
     for one in pq.read_table(path).to_pylist():
-        contract = load_contract(one["contract"])
-        value = Value(contract, contract.field(one["field"]), one["value"])
-        if not (settings.silver(contract.id) / "_delta_log").is_dir():
+        planted.setdefault((one["contract"], one["field"]), []).append(one["value"])
+    arrived = []
+    for (contract_id, name), values in planted.items():
+        contract = load_contract(contract_id)
+        f = contract.field(name)
+        if not (settings.silver(contract_id) / "_delta_log").is_dir():
             continue
-        stored = text(value.text)
-        if value.field.mask == "hmac":
-            stored = hmac_sha256(stored, keys[value.field.purpose or ""])
+        stored = [text(one) if f.mask != "hmac" else hmac_sha256(text(one), keys[f.purpose or ""]) for one in values]
+        rows = ", ".join(f"({number}, CAST({one} AS {f.physical_type}))" for number, one in enumerate(stored))
         held = connection.execute(
-            f"SELECT count(*) FROM {table_view(connection, settings.silver(contract.id))} "
-            f"WHERE {quote(value.field.name)} = CAST({stored} AS {value.field.physical_type})"
+            f"SELECT number FROM (VALUES {rows}) AS planted (number, stored) WHERE stored IN "
+            f"(SELECT {quote(name)} FROM {table_view(connection, settings.silver(contract_id))}) ORDER BY number"
         ).fetchall()
-        if held[0][0]:
-            arrived.append(value)
+        arrived += [Value(contract, f, values[number]) for (number,) in held]
     return arrived
 
 
