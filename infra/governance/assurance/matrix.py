@@ -30,7 +30,8 @@ _MASKS = {
     "first_char": "{0}[1] || '**'",
     "phone_3_4": "{0}[1:3] || '****' || {0}[-4:]",
     # the first significant digit and the exponent, read as text; what a division adds at the end is rounded away
-    "bucket": r"CAST(regexp_replace(printf('%.13e', CAST({0} AS DOUBLE)), '\.[0-9]*', '') AS {1})",
+    # (by way of a double: DuckDB takes a hundred times as long to read 5e+05 as a wide decimal)
+    "bucket": r"CAST(CAST(regexp_replace(printf('%.13e', CAST({0} AS DOUBLE)), '\.[0-9]*', '') AS DOUBLE) AS {1})",
 }
 
 
