@@ -1,4 +1,4 @@
-"""Whoever weakens a contract is noticed: a sample of all ways here, all of them in the end-to-end test."""
+"""Whoever weakens a contract is noticed: a sample of all ways here, all of them with `customs governance mutate`."""
 
 import json
 from contextlib import ExitStack
@@ -45,6 +45,7 @@ def test_a_sample_of_the_mutants_is_noticed(settings):
     found = mutation.measure(settings, silent, sample=120)
     assert found.survivors == ()
     assert (found.killed, found.total) == (120, 120)
+    assert found.known == len(list(mutation.mutants()))
     assert set(found.kinds) == {"rule", "grade", "mask"}
     assert not settings.home.exists()
 

@@ -302,7 +302,7 @@ GOOD = {
     "columns": Taken(graded=7, total=7),
     "matrix": Taken(checked=9, failed=0),
     "canary_hits": Taken(hits=0),
-    "mutation": Taken(killed=5, total=5),
+    "mutation": Taken(killed=5, total=5, known=5),
     "bypass": Taken(blocked=3, tried=3),
 }
 
@@ -342,6 +342,14 @@ def test_the_report_is_kept_told_and_recorded(command):
     assert "7 of 7 columns have grade and category" in run().stdout
 
 
+def test_a_report_on_a_sample_of_the_mutants_says_so(command):
+    settings, run = command
+    take(settings, mutation=Taken(killed=5, total=5, known=90))
+    assert json.loads(run("--json").stdout)["mutation"] == {"killed": 5, "total": 5, "of": 90}
+    assert "5 of 5 weakened contracts noticed, a sample of 90" in run().stdout
+    assert "add --fresh" in str(run("--mutants", "5").exception)
+
+
 @pytest.mark.parametrize(
     ("name", "taken"),
     [
@@ -350,7 +358,7 @@ def test_the_report_is_kept_told_and_recorded(command):
         ("matrix", Taken(checked=9, failed=1, sentences=("analyst sees x",))),
         ("matrix", Taken(checked=0, failed=0)),
         ("canary_hits", Taken(hits=2, sentences=("a log holds x", "a cache holds y"))),
-        ("mutation", Taken(killed=4, total=5, sentences=("nobody misses x",))),
+        ("mutation", Taken(killed=4, total=5, known=5, sentences=("nobody misses x",))),
         ("bypass", Taken(blocked=2, tried=3, sentences=("x came back",))),
         ("bypass", Taken(blocked=0, tried=0)),
     ],

@@ -78,10 +78,14 @@ class Mutant:
 
 @dataclass(frozen=True)
 class Mutation:
-    """Outcome: how many mutants somebody noticed, of how many, by kind, and the names of the others."""
+    """Outcome: how many mutants somebody noticed, of how many, by kind, and the names of the others.
+
+    ``known`` is how many there are: more than ``total`` where a sample was taken.
+    """
 
     killed: int
     total: int
+    known: int
     survivors: tuple[str, ...]
     kinds: Mapping[str, tuple[int, int]]
 
@@ -101,9 +105,9 @@ def measure(settings: Settings, progress: Callable[[str], None], sample: int | N
         progress: called with one line every now and then.
         sample: only so many mutants, the same ones every time.
     """
-    chosen = list(mutants())
+    chosen = every = list(mutants())
     if sample is not None:
-        chosen = sorted(chosen, key=lambda one: hashlib.sha256(one.name.encode()).digest())[:sample]
+        chosen = sorted(every, key=lambda one: hashlib.sha256(one.name.encode()).digest())[:sample]
     survivors = []
     counted: Counter[tuple[str, bool]] = Counter()
     with ExitStack() as held:
@@ -119,7 +123,7 @@ def measure(settings: Settings, progress: Callable[[str], None], sample: int | N
         kind: (counted[kind, True], counted[kind, True] + counted[kind, False])
         for kind in dict.fromkeys(one.kind for one in chosen)
     }
-    return Mutation(len(chosen) - len(survivors), len(chosen), tuple(survivors), kinds)
+    return Mutation(len(chosen) - len(survivors), len(chosen), len(every), tuple(survivors), kinds)
 
 
 # --- the mutants --------------------------------------------------------------------------------------------------

@@ -42,7 +42,8 @@ _TOLD: Mapping[str, tuple[Callable[[Any], Any], str, Callable[[Any], bool]]] = {
         lambda told: told == 0,
     ),
     "mutation": (
-        lambda one: {"killed": one.killed, "total": one.total},
+        # a sample says of how many
+        lambda one: {"killed": one.killed, "total": one.total} | ({"of": one.known} if one.known > one.total else {}),
         "{killed} of {total} weakened contracts noticed",
         lambda told: told["killed"] == told["total"] > 0,
     ),
@@ -74,6 +75,8 @@ class Report:
         for name, (_, sentence, _) in _TOLD.items():
             value = self.figures[name]
             words = sentence.format(**value) if isinstance(value, dict) else sentence.format(value)
+            if isinstance(value, dict) and "of" in value:
+                words += f", a sample of {value['of']}"
             told.append(f"{'FAIL' if name in failed else 'ok':<5} {name:<12} {words}")
         for name in failed:
             told += ["", f"{name}:", *(f"  {sentence}" for sentence in self.sentences.get(name, ()))]
