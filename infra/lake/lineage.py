@@ -20,7 +20,9 @@ are pseudonyms since ingestion; ``generalise`` for a column that is computed, no
 is in policy.yaml.
 """
 
+import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -291,6 +293,52 @@ def _sources_of_all(expression: exp.Expr, scope: Scope, how: str) -> _Found:
     return found
 
 
+# --- read once --------------------------------------------------------------------------------------------------------
+
+
+class _Readings:
+    """What was read out of the SQL of models, kept beside dbt's target: reading all of it takes SQLGlot seconds.
+
+    Grades are no part of it. A reading holds while the SQL, the columns of the relations it names, this file and
+    SQLGlot are the same.
+    """
+
+    def __init__(self, target: Path) -> None:
+        self._path = target.parent / "lineage.json"
+        self._known = json.loads(self._path.read_text(encoding="utf-8")) if self._path.is_file() else {}
+        self._used: dict[str, dict[str, list[list[str]]]] = {}
+        self._by = hashlib.sha256(Path(__file__).read_bytes() + sqlglot.__version__.encode())
+
+    def of(self, sql: str, columns: Mapping[str, Mapping[str, Any]]) -> dict[str, _Found]:
+        """Return what each column of a model is computed from, read now or before."""
+        named = {name: list(known) for name, known in columns.items() if name in sql}
+        digest = self._by.copy()
+        digest.update(json.dumps([sql, named]).encode())
+        key = digest.hexdigest()
+        if key not in self._known:
+            made = _made(sql, columns)
+            self._known[key] = {name: [[*at, how] for at, how in found.items()] for name, found in made.items()}
+        self._used[key] = self._known[key]
+        return {
+            name: {(relation, column): how for relation, column, how in found}
+            for name, found in self._used[key].items()
+        }
+
+    def keep(self) -> None:
+        """Write what was asked for; what nobody asks for any more goes."""
+        draft = self._path.with_suffix(f".{os.getpid()}")
+        draft.write_text(json.dumps(self._used), encoding="utf-8")
+        os.replace(draft, self._path)
+
+
+def _made(sql: str, columns: Mapping[str, Mapping[str, Any]]) -> dict[str, _Found]:
+    tree = _prepared(sql, columns)
+    scope = build_scope(tree)
+    if scope is None:
+        raise CustomsError("it is no select")
+    return {one.alias_or_name: _of_scope(scope, one.alias_or_name, COPIED) for one in _selects(tree)}
+
+
 # --- the whole graph --------------------------------------------------------------------------------------------------
 
 
@@ -303,6 +351,7 @@ def lineage(settings: Settings | None = None) -> dict[str, GradedColumn]:
     """
     settings = settings or get_settings()
     manifest = _read(settings.dbt_target)
+    readings = _Readings(settings.dbt_target)
     # columns of ungraded models (staging, intermediate) are followed through, graded ones are where a grade is declared
     through: dict[tuple[str, str], tuple[Origin, ...]] = {}
     origins: dict[tuple[str, str], tuple[Origin, ...]] = {}
@@ -311,11 +360,7 @@ def lineage(settings: Settings | None = None) -> dict[str, GradedColumn]:
         if name not in manifest.code:
             continue
         try:
-            tree = _prepared(manifest.code[name], manifest.columns)
-            scope = build_scope(tree)
-            if scope is None:
-                raise CustomsError("it is no select")
-            made = {one.alias_or_name: _of_scope(scope, one.alias_or_name, COPIED) for one in _selects(tree)}
+            made = readings.of(manifest.code[name], manifest.columns)
         except (CustomsError, sqlglot.errors.SqlglotError, StopIteration, ValueError) as error:
             raise CustomsError(f"Model {name}: {str(error).splitlines()[0]}") from error
         if not manifest.columns[name]:
@@ -331,6 +376,7 @@ def lineage(settings: Settings | None = None) -> dict[str, GradedColumn]:
                 through[name, column] = direct
                 continue
             graded[f"{name}.{column}"] = _judged(name, column, node, manifest, direct, origins[name, column])
+    readings.keep()
     return graded
 
 

@@ -228,6 +228,25 @@ def test_the_command_explains_a_column_and_names_what_is_not_proven(home, monkey
         datasets_cli.lineage()
 
 
+def test_sql_is_read_once_and_again_when_it_or_a_relation_it_names_changed(home, monkeypatch):
+    read = []
+    monkeypatch.setattr(module, "_made", lambda sql, columns, made=module._made: read.append(sql) or made(sql, columns))
+    # a grade that changes is judged anew, from what was read
+    star = "select * from stg_t__sale"
+    for marks in (about("L3"), about("L2")):
+        graded = lineage(home(star, {"price": marks}))["made.price"]
+        assert (graded.grade, graded.finding is None) == (marks["grade"], marks["grade"] == "L3")
+    assert [sql for sql in read if sql == star] == [star]
+    assert len(read) == 3
+    summed_up = "select sum(price) as price from stg_t__sale"
+    (how,) = {one[2] for one in sources(home(summed_up, {"price": about("L3")}), "price")}
+    assert (how, read[3:]) == ("aggregated", [summed_up])
+    # the same SQL over a table that has become another one
+    monkeypatch.setitem(SILVER, "t__sale", SILVER["t__sale"] | {"late": ("L4",)})
+    assert "made.late" in lineage(home(star, {"late": about("L4")}))
+    assert len(read) == 6
+
+
 @pytest.mark.datasets
 def test_every_column_of_every_dataset_is_proven(built):
     columns = prove(built.settings)
