@@ -3,8 +3,8 @@
 **Runs** when the training DAGs have finished a business day (trained, kept, or skipped for want of labels).
 
 **Writes** `scores.declaration_risk`, `scores.enterprise_risk`, `scores.aeo_candidate`, `scores.ore_verification`, one
-partition per as-of day, replaced as a whole, with the model version that gave each score. A model without a champion is
-left out and reported.
+partition per as-of day, replaced as a whole, with the model version that gave each score; left as it is while neither
+features nor champion nor code changed. A model without a champion is left out and reported.
 
 **If it fails** dashboards keep the last scores. Exit 75: MLflow or Spark was busy.
 

@@ -5,6 +5,7 @@ import re
 import sys
 from contextlib import ExitStack
 from datetime import date, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -125,9 +126,13 @@ def score(
     names: Annotated[list[str] | None, typer.Argument(help="Models to score with (default: all).")] = None,
     as_of: AsOf = None,
     days: Annotated[int, typer.Option(min=1, help="Declarations of how many days back are scored.")] = 31,
+    again: Annotated[bool, typer.Option("--again", help="Score also what was scored from the same before.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Score with the champions and write the scores tables; the same day scored twice replaces itself."""
+    """Score with the champions and write the scores tables; the same day scored twice replaces itself.
+
+    Scores are left as they are while neither features nor champion nor the code changed.
+    """
     from infra.runtime.spark import spark_session
     from models import registry, scoring, training
     from models.recipes import NAMES, recipe_of
@@ -136,9 +141,15 @@ def score(
     recipes = [recipe_of(name) for name in names or NAMES]
     with RunReport("models score", settings) as report:
         client = registry.connect(settings)
-        spark = spark_session("customs models score", settings)
         results: dict[str, Any] = {}
-        try:
+        with ExitStack() as ending:
+
+            @cache
+            def start() -> "SparkSession":
+                spark = spark_session("customs models score", settings)
+                ending.callback(spark.stop)
+                return spark
+
             for recipe in recipes:
                 name = recipe.features.name
                 day = training.feature_day(settings, name, as_of.date() if as_of else None)
@@ -147,10 +158,8 @@ def score(
                     continue
                 results[name] = {
                     "as_of": day.isoformat(),
-                    **scoring.score(spark, settings, client, recipe.features, day, days),
+                    **scoring.score(start, settings, client, recipe.features, day, days, again),
                 }
-        finally:
-            spark.stop()
         report.figures["models"] = results
     lines = [
         f"{n}: {r['outcome']}, {r['rows']} rows{', ' + r['reason'] if 'reason' in r else ''}"

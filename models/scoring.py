@@ -1,14 +1,18 @@
 """Batch scoring: champion loaded once, broadcast to the Spark tasks, scores written back to the lake."""
 
+import hashlib
+import json
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow as pa
+from deltalake import DeltaTable
 from mlflow import MlflowClient
 
-from infra.lake.commit import write_table
+from infra.lake.commit import last_note, write_table
 from infra.runtime.settings import Settings
 from models import registry
 from models.declared import DeclaredFeatures
@@ -25,29 +29,38 @@ _MORE = {
 
 
 def score(
-    spark: "SparkSession",
+    start: Callable[[], "SparkSession"],
     settings: Settings,
     client: MlflowClient,
     features: DeclaredFeatures,
     as_of: date,
     days: int = SCORED_DAYS,
+    again: bool = False,
 ) -> dict[str, Any]:
     """Score one feature set with its champion and replace the scores of the day.
 
+    Scores of the same features, champion and code are left as they are.
+
     Args:
-        spark: running session.
+        start: gives the Spark session; called only when there is something to score.
         settings: where features and scores are.
         client: connected MLflow client.
         features: the model's declared features.
         as_of: built day of the feature set; key of the scores.
         days: declarations of how many days back are scored.
+        again: score also what was scored from the same before.
 
     Returns:
-        Report: outcome (``scored`` or ``skipped`` with reason), rows, version.
+        Report: outcome (``scored``, ``unchanged``, or ``skipped`` with reason), rows, version.
     """
     found = registry.champion(client, features.name)
     if found is None:
         return {"outcome": "skipped", "reason": "no champion yet", "rows": 0}
+    path, note = settings.silver(f"scores.{features.name}"), _made_from(settings, features, as_of, found, days)
+    if not again and note is not None and note == last_note(path, as_of):
+        present = DeltaTable(str(path)).to_pyarrow_dataset([("as_of", "=", as_of.isoformat())]).count_rows()
+        return {"outcome": "unchanged", "rows": present, "version": found.version}
+    spark = start()
     scorer = registry.load_scorer(features.name)
     rows = _asked(spark, settings, features, as_of, found, days)
     columns = list(scorer.columns())
@@ -67,8 +80,21 @@ def score(
     table = pa.Table.from_pandas(scored, preserve_index=False) if len(scored) else None
     if table is None:
         return {"outcome": "skipped", "reason": "nothing to score", "rows": 0}
-    write_table(f"scores.{features.name}", table, mode="replace", where={"as_of": as_of}, settings=settings)
+    write_table(f"scores.{features.name}", table, mode="replace", where={"as_of": as_of}, note=note, settings=settings)
     return {"outcome": "scored", "rows": len(scored), "version": found.version}
+
+
+def _made_from(
+    settings: Settings, features: DeclaredFeatures, as_of: date, champion: registry.Champion, days: int
+) -> str | None:
+    """Return what scores of the day would be made from now; None where the features do not say what they are from."""
+    built = last_note(settings.features(features.name), as_of)
+    if built is None:
+        return None
+    digest = hashlib.sha256(json.dumps([built, champion.version, champion.run_id, days]).encode())
+    for file in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(file.read_bytes())
+    return json.dumps({"as_of": as_of.isoformat(), "made_from": digest.hexdigest()})
 
 
 def _asked(

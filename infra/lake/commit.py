@@ -37,6 +37,10 @@ _LONGEST_TEXT_STATISTIC = 64
 _ATTEMPTS = 5
 
 
+# the key Delta keeps a writer's own words under, in the commit
+COMMIT_NOTE = "userMetadata"
+
+
 @dataclass(frozen=True)
 class Commit:
     """Where a commit is recorded: ``app`` names the table, ``sequence`` the batch, ``notes`` the commit info."""
@@ -307,9 +311,11 @@ def replace(
     actions: Sequence[AddAction],
     partition: Mapping[str, str],
     commit: Commit | None = None,
+    note: str | None = None,
 ) -> int:
     """Commit written files in place of one partition's; return the table's version."""
-    return _write(contract, path, actions, "overwrite", commit, [(key, "=", value) for key, value in partition.items()])
+    filters = [(key, "=", value) for key, value in partition.items()]
+    return _write(contract, path, actions, "overwrite", commit, filters, note)
 
 
 def _write(
@@ -319,7 +325,10 @@ def _write(
     mode: str,
     commit: Commit | None,
     filters: list[tuple[str, str, str]] | None,
+    note: str | None = None,
 ) -> int:
+    noted = CommitProperties(custom_metadata={COMMIT_NOTE: note}) if note else None
+
     def attempt(table: DeltaTable) -> None:
         table.create_write_transaction(
             list(actions),
@@ -327,7 +336,7 @@ def _write(
             schema=table.schema(),
             partition_by=list(contract.partition_by),
             partition_filters=filters,
-            commit_properties=commit.properties if commit else None,
+            commit_properties=commit.properties if commit else noted,
         )
 
     return _committed(path, attempt, commit)
@@ -419,12 +428,27 @@ def table_view(connection: duckdb.DuckDBPyConnection, path: Path) -> str:
     return f"delta_scan({text(str(path))})"
 
 
+def last_note(path: Path, as_of: date) -> str | None:
+    """Return what a day of a table was made from, as its last commit says; None where the day is not there.
+
+    A note is JSON that holds the day as ``as_of``.
+    """
+    if not DeltaTable.is_deltatable(str(path)):
+        return None
+    table, day = DeltaTable(str(path)), as_of.isoformat()
+    if day not in {str(partition["as_of"]) for partition in table.partitions()}:
+        return None
+    notes = (entry.get(COMMIT_NOTE) for entry in table.history())
+    return next((note for note in notes if note and json.loads(note)["as_of"] == day), None)
+
+
 def write_table(
     contract_id: str,
     rows: "pa.Table | pa.RecordBatchReader | duckdb.DuckDBPyRelation",
     *,
     mode: Literal["append", "replace", "merge"],
     where: Mapping[str, Any] | None = None,
+    note: str | None = None,
     settings: Settings | None = None,
     wait: float = 600,
 ) -> dict[str, Any]:
@@ -437,6 +461,7 @@ def write_table(
             ``merge`` replaces rows of the same key.
         where: for ``replace``, every partition column and its value, ``{"as_of": date(2026, 11, 20)}``; all rows must
             lie in it.
+        note: for ``replace``, what the rows were made from, as ``last_note`` gives it back.
         settings: platform settings.
         wait: seconds to wait for another writer.
 
@@ -484,7 +509,7 @@ def write_table(
             actions = add_actions(connection, "SELECT * FROM judged", contract, path, label) if count else []
             if mode == "replace":
                 partition = {key: str(value) for key, value in (where or {}).items()}
-                version = replace(contract, path, actions, partition)
+                version = replace(contract, path, actions, partition, note=note)
             else:
                 version = append(contract, path, actions) if actions else DeltaTable(str(path)).version()
     connection.close()

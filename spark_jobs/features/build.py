@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from infra.lake.commit import table_locks
+from infra.lake.commit import COMMIT_NOTE, table_locks
 from infra.runtime.settings import Settings
 from spark_jobs.features import FEATURE_SETS, aeo_candidate, declaration_risk, enterprise_risk, ore_verification
 from spark_jobs.features.enterprise_state import describe
 from spark_jobs.features.past import lay_together
-from spark_jobs.features.provenance import COMMIT_NOTE, provenance, rows_of
+from spark_jobs.features.provenance import provenance, rows_of
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

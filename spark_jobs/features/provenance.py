@@ -8,11 +8,10 @@ from pathlib import Path
 from deltalake import DeltaTable
 
 from data_contracts import load_contracts
+from infra.lake.commit import last_note
 from infra.runtime.settings import Settings
 
 _CODE = Path(__file__).parents[1]
-# the key Delta keeps a writer's own words under, in the commit
-COMMIT_NOTE = "userMetadata"
 
 
 def provenance(settings: Settings, as_of: date) -> str:
@@ -38,12 +37,4 @@ def rows_of(settings: Settings, name: str, as_of: date) -> int:
 
 def is_built_from(settings: Settings, name: str, note: str) -> bool:
     """Return whether the day of a note is in a feature set and its last build was made from the same."""
-    path, day = str(settings.features(name)), json.loads(note)["as_of"]
-    if not DeltaTable.is_deltatable(path):
-        return False
-    table = DeltaTable(path)
-    if day not in {str(partition["as_of"]) for partition in table.partitions()}:
-        return False
-    notes = (entry.get(COMMIT_NOTE) for entry in table.history())
-    last = next((n for n in notes if n and json.loads(n)["as_of"] == day), None)
-    return last == note
+    return last_note(settings.features(name), date.fromisoformat(json.loads(note)["as_of"])) == note

@@ -1,5 +1,6 @@
 """Training, gate and scoring on the small lake, with MLflow in a file."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 from deltalake import DeltaTable
 
+from infra.lake import commit
 from infra.runtime.errors import BadArgumentsError, TryAgainError
 from infra.runtime.settings import Settings
 from models import registry, scoring, training
@@ -74,8 +76,8 @@ def test_champion_scores_pandas_rows_whatever_columns_they_lack(trained):
 
 def test_scores_land_in_their_table_and_replace_themselves(spark, trained, settings, client, lake):
     features = recipe_of("declaration_risk").features
-    for _ in range(2):
-        report = scoring.score(spark, settings, client, features, lake.AS_OF)
+    for again in (False, True):
+        report = scoring.score(lambda: spark, settings, client, features, lake.AS_OF, again=again)
     rows = DeltaTable(str(settings.silver("scores.declaration_risk"))).to_pandas()
     assert report["outcome"] == "scored"
     assert len(rows) == report["rows"] > 50
@@ -83,6 +85,36 @@ def test_scores_land_in_their_table_and_replace_themselves(spark, trained, setti
     assert rows.sort_values("score_rank")["score"].is_monotonic_decreasing
     assert set(rows["evidence"]) <= {"seen_before", "new_pattern"}
     assert (rows["model_version"] == trained["version"]).all()
+
+
+def test_scores_of_the_same_features_and_champion_are_left_as_they_are(
+    spark, trained, settings, client, lake, monkeypatch
+):
+    features = recipe_of("declaration_risk").features
+    started = []
+
+    def score(**changed):
+        return scoring.score(lambda: started.append(1) or spark, settings, client, features, lake.AS_OF, **changed)
+
+    first = score(again=True)
+    before = DeltaTable(str(settings.silver("scores.declaration_risk"))).version()
+    assert score() == {**first, "outcome": "unchanged"}
+    assert len(started) == 1
+    assert DeltaTable(str(settings.silver("scores.declaration_risk"))).version() == before
+    # another question, another champion, features made from something else
+    assert [score(days=30)["outcome"], score()["outcome"]] == ["scored", "scored"]
+    with monkeypatch.context() as patch:
+        found = registry.champion(client, features.name)
+        patch.setattr(registry, "champion", lambda *_: dataclasses.replace(found, run_id="another"))
+        assert score()["outcome"] == "scored"
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            scoring,
+            "last_note",
+            lambda path, day: "built anew" if "features" in path.parts else commit.last_note(path, day),
+        )
+        assert score()["outcome"] == "scored"
+        assert score()["outcome"] == "unchanged"
 
 
 def test_what_policies_would_find_is_told_from_days_the_champion_has_not_learned_from(trained, settings, client, lake):
@@ -112,7 +144,7 @@ def test_enterprises_and_candidates_are_trained_and_scored(spark, settings, clie
         assert result["metrics"]["auc"] > 0.55, result
         if not result["promoted"]:
             registry.promote(client, name, result["version"])
-        report = scoring.score(spark, settings, client, recipe_of(name).features, lake.AS_OF)
+        report = scoring.score(lambda: spark, settings, client, recipe_of(name).features, lake.AS_OF)
         assert report["rows"] > 20
     assert set(registry.overview(client, ("enterprise_risk", "aeo_candidate"))["enterprise_risk"]) == {
         "version",
@@ -129,7 +161,7 @@ def test_risk_grows_with_the_months_ahead(settings):
 
 def test_no_champion_means_nothing_is_scored(spark, settings, client, lake, tmp_path):
     empty = registry.connect(settings.model_copy(update={"mlflow_tracking_uri": f"sqlite:///{tmp_path}/none.db"}))
-    report = scoring.score(spark, settings, empty, recipe_of("aeo_candidate").features, lake.AS_OF)
+    report = scoring.score(lambda: spark, settings, empty, recipe_of("aeo_candidate").features, lake.AS_OF)
     registry.connect(settings)
     assert report == {"outcome": "skipped", "reason": "no champion yet", "rows": 0}
 
