@@ -39,14 +39,7 @@ summed as (
         step,
         segment_kind,
         segment,
-        count(*) as consignments,
-        count(*) filter (where hours < 0) as consignments_out_of_order,
-        avg(greatest(0, hours)) as hours_mean,
-        stddev_samp(greatest(0, hours)) as hours_deviation,
-        median(greatest(0, hours)) as hours_median,
-        quantile_cont(greatest(0, hours), 0.9) as hours_p90,
-        any_value(target_hours) as target_hours,
-        count(*) filter (where hours < target_hours) as consignments_within_target
+        {{ rail_step_figures() }}
     from merged
     group by business_date, source_system, step_no, step, segment_kind, segment
 )
