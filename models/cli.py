@@ -129,9 +129,9 @@ def score(
     again: Annotated[bool, typer.Option("--again", help="Score also what was scored from the same before.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Score with the champions and write the scores tables; the same day scored twice replaces itself.
+    """Score with the champions and write the day's scores, left as they are while nothing they come from changed.
 
-    Scores are left as they are while neither features nor champion nor the code changed.
+    They come from the features, the champion and the code.
     """
     from infra.runtime.spark import spark_session
     from models import registry, scoring, training
