@@ -20,7 +20,7 @@ down:  ## stop the services; data stays
 status:  ## services, feeds, datasets, models, dashboards, addresses
 	@$(CUSTOMS) status
 
-test: setup  ## every test (22 to 26 minutes on two cores)
+test: setup  ## every test (21 to 23 minutes on two cores)
 	@$(PYTHON) infra/services/bootstrap.py --browser
 	@.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 15
 
