@@ -17,6 +17,8 @@ from infra.runtime.report import RunReport
 from infra.runtime.settings import get_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pyspark.sql import SparkSession
 
 app = typer.Typer(
@@ -75,7 +77,7 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train a challenger and make it champion when it beats baseline and champion on the same held-out rows."""
-    from infra.runtime.spark import cores_per_worker, spark_session
+    from infra.runtime.spark import cores_per_worker
     from models import registry, training
     from models.recipes import recipe_of
 
@@ -92,18 +94,26 @@ def train(
             result["reason"] = f"champion {current.version} is younger than {if_older_than}"
         else:
             with ExitStack() as ending:
-
-                def start() -> "SparkSession":
-                    spark = spark_session(f"customs models train {name}", settings, cores_per_worker(settings))
-                    ending.callback(spark.stop)
-                    return spark
-
+                start = _starter(ending, f"customs models train {name}", cores_per_worker(settings))
                 try:
                     result = training.train(start, settings, client, recipe, day, source_system)
                 except training.TooFewLabelsError as reason:
                     result["reason"] = str(reason)
         report.figures |= result
     _show(result, as_json, _told(result))
+
+
+def _starter(ending: ExitStack, application: str, task_cores: int = 1) -> "Callable[[], SparkSession]":
+    """Return what starts Spark when it is first asked for, and lets it end with the stack."""
+    from infra.runtime.spark import spark_session
+
+    @cache
+    def start() -> "SparkSession":
+        spark = spark_session(application, get_settings(), task_cores)
+        ending.callback(spark.stop)
+        return spark
+
+    return start
 
 
 def _age(tags: dict[str, str], day: date) -> timedelta:
@@ -133,7 +143,6 @@ def score(
 
     They come from the features, the champion and the code.
     """
-    from infra.runtime.spark import spark_session
     from models import registry, scoring, training
     from models.recipes import NAMES, recipe_of
 
@@ -143,13 +152,7 @@ def score(
         client = registry.connect(settings)
         results: dict[str, Any] = {}
         with ExitStack() as ending:
-
-            @cache
-            def start() -> "SparkSession":
-                spark = spark_session("customs models score", settings)
-                ending.callback(spark.stop)
-                return spark
-
+            start = _starter(ending, "customs models score")
             for recipe in recipes:
                 name = recipe.features.name
                 day = training.feature_day(settings, name, as_of.date() if as_of else None)

@@ -1,7 +1,5 @@
 """Batch scoring: champion loaded once, broadcast to the Spark tasks, scores written back to the lake."""
 
-import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -9,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow as pa
-from deltalake import DeltaTable
 from mlflow import MlflowClient
 
-from infra.lake.commit import last_note, write_table
+from infra.lake.commit import write_table
+from infra.lake.provenance import last_note, note_of, rows_of
 from infra.runtime.settings import Settings
 from models import registry
 from models.declared import DeclaredFeatures
@@ -58,8 +56,7 @@ def score(
         return {"outcome": "skipped", "reason": "no champion yet", "rows": 0}
     path, note = settings.silver(f"scores.{features.name}"), _made_from(settings, features, as_of, found, days)
     if not again and note is not None and note == last_note(path, as_of):
-        present = DeltaTable(str(path)).to_pyarrow_dataset([("as_of", "=", as_of.isoformat())]).count_rows()
-        return {"outcome": "unchanged", "rows": present, "version": found.version}
+        return {"outcome": "unchanged", "rows": rows_of(path, as_of), "version": found.version}
     spark = start()
     scorer = registry.load_scorer(features.name)
     rows = _asked(spark, settings, features, as_of, found, days)
@@ -91,10 +88,7 @@ def _made_from(
     built = last_note(settings.features(features.name), as_of)
     if built is None:
         return None
-    digest = hashlib.sha256(json.dumps([built, champion.version, champion.run_id, days]).encode())
-    for file in sorted(Path(__file__).parent.rglob("*.py")):
-        digest.update(file.read_bytes())
-    return json.dumps({"as_of": as_of.isoformat(), "made_from": digest.hexdigest()})
+    return note_of(as_of, Path(__file__).parent, built, champion.version, champion.run_id, str(days))
 
 
 def _asked(

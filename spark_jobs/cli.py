@@ -33,17 +33,18 @@ def build(
 
     A set that was built for the day is left as it is while neither silver nor the code that computes it changed.
     """
+    from infra.lake.provenance import last_note, rows_of
     from infra.runtime.spark import spark_session
     from spark_jobs.features import FEATURE_SETS
-    from spark_jobs.features.provenance import is_built_from, provenance, rows_of
+    from spark_jobs.features.provenance import provenance
 
     if unknown := sorted(set(only or ()) - set(FEATURE_SETS)):
         raise BadArgumentsError(f"No feature set {', '.join(unknown)}: there are {', '.join(FEATURE_SETS)}.")
     settings, day, wanted = get_settings(), as_of.date(), only or FEATURE_SETS
     with RunReport("features build", settings, as_of=day.isoformat()) as report:
         note = provenance(settings, day)
-        present = [] if again else [name for name in wanted if is_built_from(settings, name, note)]
-        rows = {name: rows_of(settings, name, day) for name in present}
+        present = [] if again else [name for name in wanted if last_note(settings.features(name), day) == note]
+        rows = {name: rows_of(settings.features(name), day) for name in present}
         if missing := [name for name in wanted if name not in rows]:
             from spark_jobs.features.build import build_features
 

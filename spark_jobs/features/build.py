@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from infra.lake.commit import COMMIT_NOTE, table_locks
+from infra.lake.commit import table_locks
+from infra.lake.provenance import COMMIT_NOTE, rows_of
 from infra.runtime.settings import Settings
 from spark_jobs.features import FEATURE_SETS, aeo_candidate, declaration_risk, enterprise_risk, ore_verification
 from spark_jobs.features.enterprise_state import describe
 from spark_jobs.features.past import lay_together
-from spark_jobs.features.provenance import provenance, rows_of
+from spark_jobs.features.provenance import provenance
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -69,7 +70,7 @@ def build_features(
 
 
 def _replace(settings: Settings, name: str, as_of: date, rows: DataFrame, note: str) -> int:
-    path = str(settings.features(name))
+    path = settings.features(name)
     dated = (
         rows.withColumn("as_of", F.lit(as_of))
         .write.format("delta")
@@ -82,5 +83,5 @@ def _replace(settings: Settings, name: str, as_of: date, rows: DataFrame, note: 
     )
     # Spark excludes no other process from a table on a local disk: maintenance drops old days of it
     with table_locks(settings, [f"features.{name}"], WAIT_SECONDS):
-        dated.save(path)
-    return rows_of(settings, name, as_of)
+        dated.save(str(path))
+    return rows_of(path, as_of)

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from deltalake import DeltaTable
 
-from infra.lake import commit
+from infra.lake import provenance
 from infra.runtime.errors import BadArgumentsError, TryAgainError
 from infra.runtime.settings import Settings
 from models import registry, scoring, training
@@ -111,7 +111,7 @@ def test_scores_of_the_same_features_and_champion_are_left_as_they_are(
         patch.setattr(
             scoring,
             "last_note",
-            lambda path, day: "built anew" if "features" in path.parts else commit.last_note(path, day),
+            lambda path, day: "built anew" if "features" in path.parts else provenance.last_note(path, day),
         )
         assert score()["outcome"] == "scored"
         assert score()["outcome"] == "unchanged"

@@ -4,11 +4,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from infra.lake.provenance import last_note
 from infra.runtime.spark import CLASSES
 from spark_jobs.features import FEATURE_SETS
 from spark_jobs.features.build import build_features
 from spark_jobs.features.enterprise_state import month_starts
-from spark_jobs.features.provenance import is_built_from, provenance
+from spark_jobs.features.provenance import provenance
 
 pytestmark = pytest.mark.spark
 
@@ -136,18 +137,21 @@ def test_a_day_built_twice_replaces_its_own_rows_and_no_others(spark, lake):
     def replace(day, rows):
         return _replace(settings, "enterprise_risk", day, rows, notes[day])
 
+    def is_built(day):
+        return last_note(settings.features("enterprise_risk"), day) == notes[day]
+
     replace(date(2026, 1, 1), first)
-    assert not is_built_from(settings, "enterprise_risk", notes[date(2026, 1, 2)])
+    assert not is_built(date(2026, 1, 2))
     replace(date(2026, 1, 2), first)
     assert replace(date(2026, 1, 2), first.limit(1)) == 1
-    assert is_built_from(settings, "enterprise_risk", notes[date(2026, 1, 1)])
-    assert is_built_from(settings, "enterprise_risk", notes[date(2026, 1, 2)])
+    assert is_built(date(2026, 1, 1))
+    assert is_built(date(2026, 1, 2))
     assert features(settings, "enterprise_risk")["as_of"].value_counts().to_dict() == {
         date(2026, 1, 1): 2,
         date(2026, 1, 2): 1,
     }
     assert replace(date(2026, 1, 2), first.limit(0)) == 0
-    assert not is_built_from(settings, "enterprise_risk", notes[date(2026, 1, 2)])
+    assert not is_built(date(2026, 1, 2))
     # news in a table the features are made of: the day is built again
     lake.write_silver(settings, {"enterprises.credit_event": lake.tables()["enterprises.credit_event"]})
     assert provenance(settings, date(2026, 1, 1)) != notes[date(2026, 1, 1)]
