@@ -10,7 +10,7 @@ from infra.governance.sign_in import AccountsSignIn, still_good
 from infra.runtime.settings import get_settings
 
 
-class AirflowSignIn(AccountsSignIn, FabAirflowSecurityManagerOverride):  # type: ignore[misc]
+class AirflowSignIn(AccountsSignIn, FabAirflowSecurityManagerOverride):  # type: ignore[misc]  # both define its members
     """Airflow's security manager with the platform's accounts."""
 
     home = get_settings()
@@ -21,7 +21,7 @@ class AirflowSignIn(AccountsSignIn, FabAirflowSecurityManagerOverride):  # type:
 class AccountsAuthManager(FabAuthManager):
     """Airflow's auth manager; a token is good as long as its account has not changed since."""
 
-    def deserialize_user(self, token: dict[str, Any]) -> Any:  # type: ignore[override]
+    def deserialize_user(self, token: dict[str, Any]) -> Any:  # type: ignore[override]  # its user is FAB's
         """Return the user of a token.
 
         Raises:

@@ -59,13 +59,13 @@ class AccountsSignIn:
 
     def load_user(self: Any, pk: int) -> Any:
         """Return the user of a session, None once the account changed after it was opened."""
-        user = super().load_user(pk)  # type: ignore[misc]
+        user = super().load_user(pk)  # type: ignore[misc]  # of the manager this is mixed in before
         since = valid_since(self.home, user.username) if user else None
         return user if since and session.get(_STAMP) == _stamp(since) else None
 
     def load_user_jwt(self: Any, _jwt_header: Mapping[str, Any], jwt_data: Mapping[str, Any]) -> Any:
         """Return the user of a token, None once the account changed after it was issued."""
-        user = super().load_user(jwt_data["sub"])  # type: ignore[misc]
+        user = super().load_user(jwt_data["sub"])  # type: ignore[misc]  # likewise
         if user is None or not still_good(self.home, user.username, jwt_data["iat"]):
             return None
         g.user = user

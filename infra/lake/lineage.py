@@ -172,7 +172,7 @@ def _prepared(sql: str, columns: Mapping[str, Mapping[str, Any]]) -> exp.Expr:
     for table in list(tree.find_all(exp.Table)):
         if isinstance(table.this, exp.Func):
             if table.this.name.lower() == "delta_scan":
-                zone, name = table.find(exp.Literal).this.split("/")[-2:]  # type: ignore[union-attr]
+                zone, name = table.find(exp.Literal).this.split("/")[-2:]  # type: ignore[union-attr]  # it names its table
                 known = exp.to_table(name if zone == "silver" else f"{name}__quarantine")
                 table.replace(exp.alias_(known, table.alias, table=True) if table.alias else known)
         elif table.db:

@@ -25,8 +25,8 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY))
 
-from infra.runtime.ports import SERVICE_PORTS  # noqa: E402
-from infra.services import preflight  # noqa: E402
+from infra.runtime.ports import SERVICE_PORTS  # noqa: E402 - found by the line above
+from infra.services import preflight  # noqa: E402 - likewise
 
 STAMPS = REPOSITORY / ".setup"
 ENVS = REPOSITORY / "infra" / "envs"
